@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registry of mapped files: one entry per distinct file, however many processes map it from
+ * whatever path. Files are opened when they are first seen, the safe way (open.h), since their
+ * process may be gone when names are wanted.
+ */
+#ifndef FOLDD_OBJECTS_H
+#define FOLDD_OBJECTS_H
+
+#include "feed.h"
+
+#define OBJECTS_MAX 16384 /* distinct files; further ones are OBJECT_NONE, counted */
+
+#define OBJECT_NONE 0
+#define OBJECT_VDSO 1 /* its offsets are relative to the start of the mapping */
+
+struct object_file {
+	char *path; /* as the process saw it */
+	struct file_identity id;
+	int fd;	    /* O_RDONLY, or -1 where it could not be opened or verified */
+	int error;  /* -errno of opening; 0 */
+	int debug_rootfd; /* directory to look for debug files under ('/' of its namespace), or -1 */
+};
+
+struct objects;
+struct mapped_at {
+	pid_t pid;	     /* process that maps it; may be gone */
+	uint64_t start, end; /* its mapping, for /proc/PID/map_files */
+	int rootfd;	     /* O_PATH of the process's root directory, or -1 for our own root */
+};
+
+int objects_new(struct objects **ret) __must_check;
+struct objects *objects_free(struct objects *o);
+DEFINE_CLEANUP(struct objects *, objects_free)
+/*
+ * Number of the file at path with this identity; added and opened at the first sight.
+ * OBJECT_NONE when the registry is full (objects_refused counts) or path names no file.
+ */
+uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
+		     const struct mapped_at *where);
+const struct object_file *objects_get(const struct objects *o, uint32_t object); /* NULL: none */
+uint32_t objects_count(const struct objects *o);
+uint64_t objects_refused(const struct objects *o);
+uint64_t objects_open_failed(const struct objects *o);
+
+#endif
