@@ -27,8 +27,8 @@ struct foldd_record {
 	__u8 reason;   /* enum foldd_reason of the part before the wake-up */
 	__u8 walk_end; /* enum foldd_walk_end */
 	__u8 flags;    /* FOLDD_RECORD_* */
-	__u16 n_kernel;
 	__u16 n_user;
+	__u16 n_kernel;
 	__u32 tgid; /* both as seen from foldd's own pid namespace */
 	__u32 tid;
 	__u64 time_ns;       /* CLOCK_MONOTONIC at the end of the event */
@@ -39,7 +39,7 @@ struct foldd_record {
 	__u64 maps_as_of_ns; /* as_of_ns of the table the walk used; 0: frames are raw addresses */
 	char comm[FOLDD_COMM_LEN];        /* of the process's leader */
 	char thread_comm[FOLDD_COMM_LEN]; /* of the thread */
-	__u64 frames[]; /* n_kernel kernel addresses, then n_user user frames, each leaf first */
+	/* __u64 frames[n_user + n_kernel] follow: user frames, then kernel ones, each leaf first */
 };
 
 #define FOLDD_RECORD_MAX_FRAMES (FOLDD_MAX_KERNEL_FRAMES + FOLDD_MAX_USER_FRAMES)
@@ -53,19 +53,21 @@ struct foldd_thread {
 	__u64 clock_ns;  /* CLOCK_MONOTONIC start of the present interval; bit 0: it is on CPU */
 	__u64 waking_ns; /* when a waker came for the present wait; 0: none yet */
 	__u64 exec_ns;   /* last exec of the process, or its start */
+	__u32 tgid;      /* both as seen from foldd's own pid namespace */
+	__u32 tid;
 	__u32 until;     /* distance to the next sample point in periods, Q20 */
+	__u32 n_pending; /* sampled waits of the present system call that await its user stack */
 	__u8 reason;     /* enum foldd_reason of the present wait */
 	__u8 flags;      /* FOLDD_THREAD_* */
-	__u16 pad;
+	__u8 pad[6];
 	__u64 ns[FOLDD_REASON_MAX];    /* exact time by reason; [RUNNING] is on-CPU time */
 	__u32 count[FOLDD_REASON_MAX]; /* intervals by reason */
 };
 
-#define FOLDD_THREAD_PENDING (1 << 0) /* a sampled wait awaits its user stack at sys_exit */
-#define FOLDD_THREAD_WALKED  (1 << 1) /* the user stack was taken at switch-out */
-#define FOLDD_THREAD_SYSCALL (1 << 2) /* the present wait is inside a system call */
-#define FOLDD_THREAD_KTHREAD (1 << 3)
-#define FOLDD_THREAD_GATED   (1 << 4) /* the user stack was left out at switch-out (rate) */
+#define FOLDD_THREAD_KTHREAD (1 << 0)
+#define FOLDD_THREAD_SYSCALL (1 << 1) /* the present wait is inside a system call */
+#define FOLDD_THREAD_WALKED  (1 << 2) /* the user stack was taken at switch-out */
+#define FOLDD_THREAD_GATED   (1 << 3) /* it was left out there, by the rate gate */
 
 /* What the iterator over threads writes for each of them. */
 struct foldd_thread_total {
@@ -88,6 +90,7 @@ struct foldd_exited_key {
 struct foldd_total {
 	__u64 ns;
 	__u64 count;
+	char comm[FOLDD_COMM_LEN]; /* of the process's leader when the first thread exited */
 };
 
 struct foldd_loss_count {
@@ -111,7 +114,7 @@ struct foldd_control {
 	__u32 window_samples; /* drawn in it */
 	__u32 shift;          /* T in force = max(T, FOLDD_PERIOD_FLOOR_NS if shift) << shift */
 	__u32 max_shift;      /* highest shift of the recording */
-	__s32 pending;        /* sampled waits that await their user stack */
+	__s32 pending;        /* sampled waits that await their user stack, all threads together */
 	__u64 samples;
 };
 
@@ -121,7 +124,7 @@ struct foldd_control {
 
 #define FOLDD_STATIC_ASSERT(cond) _Static_assert(cond, #cond)
 FOLDD_STATIC_ASSERT(sizeof(struct foldd_record) == 96);
-FOLDD_STATIC_ASSERT(sizeof(struct foldd_thread) == 32 + 12 * FOLDD_REASON_MAX);
+FOLDD_STATIC_ASSERT(sizeof(struct foldd_thread) == 48 + 12 * FOLDD_REASON_MAX);
 FOLDD_STATIC_ASSERT(sizeof(struct foldd_mapping) == 32);
 FOLDD_STATIC_ASSERT(sizeof(struct foldd_proc) == 16);
 FOLDD_STATIC_ASSERT(sizeof(struct foldd_control) == 96);

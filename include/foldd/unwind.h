@@ -35,6 +35,11 @@ struct foldd_mapping {
 	__u32 flags;
 };
 
+/* One value, so that a search step on the kernel side is one load. */
+struct foldd_pool {
+	struct foldd_mapping mappings[FOLDD_POOL_MAPPINGS];
+};
+
 struct foldd_proc {
 	__u32 first; /* index into the pool */
 	__u32 count; /* of mappings, at most FOLDD_PROC_MAPPINGS */

@@ -8,7 +8,7 @@
 #include "process/names.h"
 
 #define EXPORT_BYTES_MAX (1ULL << 32) /* of one exported file */
-#define EXPORT_LINE_MAX	 65000	      /* Go's bufio.Scanner gives up at 64 KiB */
+#define EXPORT_LINE_MAX  65000        /* Go's bufio.Scanner gives up at 64 KiB */
 
 /* What naming did, over the weight of the profile. */
 struct export_names {
@@ -18,7 +18,7 @@ struct export_names {
 
 struct export_options {
 	double unit_ns; /* divide weights by it: 1000 for microseconds */
-	size_t top;	/* export_top: number of stacks */
+	size_t top;     /* export_top: number of stacks */
 };
 
 /*

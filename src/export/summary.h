@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* summary.json: what was recorded, how much of it is attributed, what was lost, what it cost. */
+/*
+ * summary.json: what was recorded, how much of it is attributed, what was lost, what it cost.
+ * Its sums are in nanoseconds, unit "ns", since they are exact; the folded files beside it count
+ * whole microseconds. A number that was not measured (NaN) is null.
+ */
 #ifndef FOLDD_SUMMARY_H
 #define FOLDD_SUMMARY_H
 
@@ -11,11 +15,11 @@
 
 struct summary_kind {
 	bool present;
-	const char *unit;
-	double total;	   /* exact */
+	const char *unit;  /* "ns": of the sums and of period and max_period */
+	double total;      /* exact */
 	double attributed; /* sum of the weights */
-	double lost;	   /* weight of what was lost */
-	double error;	   /* standard error of attributed */
+	double lost;       /* weight of what was lost */
+	double error;      /* standard error of attributed; 0 where every event is taken */
 	uint64_t samples;
 	uint64_t period;     /* base T in ns (offcpu), sampling interval in ns (cpu) */
 	uint64_t max_period; /* highest T in force */
@@ -53,7 +57,7 @@ struct summary {
 double summary_coverage(const struct summary_kind *k); /* attributed / total; 1 where total is 0 */
 /* lost / (attributed + lost), in percent, the worst of the kinds. */
 double summary_loss_percent(const struct summary *s);
-uint64_t summary_losses(const struct summary *s); /* count over all reasons */
+uint64_t summary_losses(const struct summary *s);   /* count over all reasons */
 const char *foldd_reason_name(unsigned int reason); /* "futex mutex"; NULL past the list */
 const char *foldd_kind_name(unsigned int kind);
 

@@ -13,13 +13,15 @@
 #include <sys/types.h>
 #include "base/cleanup.h"
 
-#define OBJECT_BUILD_ID_MAX   20	  /* what the kernel hands out; a longer note is cut */
-#define OBJECT_SEGMENTS_MAX   64	  /* PT_LOADs kept */
-#define OBJECT_SECTIONS_MAX   65536	  /* section headers looked at */
-#define OBJECT_SYMBOLS_MAX    4000000	  /* kept; chromium has about a million */
-#define OBJECT_STRINGS_MAX    (256 << 20) /* bytes of one string table */
-#define OBJECT_DEBUGLINK_MAX  256
-#define OBJECT_NAME_MAX	      4096 /* bytes of one symbol name; longer ones are dropped */
+#define OBJECT_BUILD_ID_MAX  20          /* what the kernel hands out; a longer note is cut */
+#define OBJECT_SEGMENTS_MAX  64          /* PT_LOADs kept */
+#define OBJECT_SECTIONS_MAX  65536       /* section headers looked at */
+#define OBJECT_SYMBOLS_MAX   4000000     /* kept; chromium has about a million */
+#define OBJECT_STRINGS_MAX   (256 << 20) /* bytes of one string table */
+#define OBJECT_DEBUGLINK_MAX 256
+#define OBJECT_NAME_MAX      4096         /* bytes of one symbol name; longer ones are dropped */
+#define OBJECT_DEMANGLED_MAX 32768        /* bytes of one demangled name; longer ones stay raw */
+#define OBJECT_CRC_MAX       (8ULL << 30) /* bytes summed for one debug link */
 
 /* The bytes. read() is pread-like: the number of bytes, short only at the end, or -errno. */
 struct object_source {
@@ -33,20 +35,21 @@ struct object_memory {
 	size_t len;
 };
 
-/* A source over a descriptor (borrowed) or over memory (borrowed). */
+/* A source over a regular file (borrowed; else -EINVAL) or over memory (borrowed). */
 int object_source_fd(struct object_source *s, int fd) __must_check;
 void object_source_memory(struct object_source *s, const struct object_memory *m);
 
 struct object_segment {
 	uint64_t offset; /* in the file */
-	uint64_t size;	 /* in the file */
+	uint64_t size;   /* in the file; a separate debug file may say 0 */
 	uint64_t vaddr;
+	uint64_t vsize; /* in memory, true in a debug file too */
 	bool executable;
 };
 
 struct object_info {
 	uint16_t machine; /* e_machine */
-	uint16_t type;	  /* e_type */
+	uint16_t type;    /* e_type */
 	uint8_t build_id[OBJECT_BUILD_ID_MAX];
 	uint8_t build_id_len; /* 0: none */
 	bool has_symtab;
@@ -61,7 +64,7 @@ int object_info_read(const struct object_source *s, struct object_info *ret) __m
 /* File offset to virtual address, preferring executable segments. 0 or -ENOENT. */
 int object_vaddr(const struct object_info *info, uint64_t offset, uint64_t *ret_vaddr) __must_check;
 
-/* The CRC-32 of the whole file, as .gnu_debuglink wants it. */
+/* The CRC-32 of the whole file, as .gnu_debuglink wants it. -EFBIG past OBJECT_CRC_MAX. */
 int object_crc32(const struct object_source *s, uint32_t *ret) __must_check;
 
 /* Function symbols, sorted by address. */
@@ -70,13 +73,13 @@ struct symbols;
 struct symbol {
 	const char *name; /* raw (mangled); lives as long as the table */
 	uint64_t vaddr;
-	uint64_t size;
+	uint64_t size; /* how far the name reaches; never 0 */
 };
 
 /*
  * .symtab and .dynsym of one file: STT_FUNC and STT_GNU_IFUNC (and sizeless STT_NOTYPE code
  * labels), duplicates at one address reduced to the best one (global over weak over local).
- * -ENOENT where the file has no symbols at all.
+ * A separate debug file links to the mapped one by vaddr. -ENOENT where there are no such symbols.
  */
 int symbols_read(const struct object_source *s, const struct object_info *info,
 		 struct symbols **ret) __must_check;
@@ -87,11 +90,11 @@ size_t symbols_bytes(const struct symbols *t); /* memory held */
 /*
  * The symbol that covers vaddr. Exact-size discipline: an address outside [vaddr, vaddr + size)
  * has no name. A symbol without a size (assembly) reaches to the next symbol, at most 4 KiB and
- * not past the end of its executable segment. False where there is none.
+ * not past the end of its executable section and segment. False where there is none.
  */
 bool symbols_find(const struct symbols *t, uint64_t vaddr, struct symbol *ret);
 
-/* Demangled C++ or Rust name (malloc'd), or NULL where it is neither or too deep. */
+/* Demangled C++ or Rust name (malloc'd), or NULL where it is neither, too deep or too long. */
 char *object_demangle(const char *name);
 
 #endif

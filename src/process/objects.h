@@ -20,6 +20,9 @@ struct object_file {
 	int fd;	    /* O_RDONLY, or -1 where it could not be opened or verified */
 	int error;  /* -errno of opening; 0 */
 	int debug_rootfd; /* directory to look for debug files under ('/' of its namespace), or -1 */
+	const void *image; /* the vdso: its bytes, in place of fd */
+	size_t image_size;
+	uint64_t size, mtime_ns; /* of the file when it was opened */
 };
 
 struct objects;
@@ -33,14 +36,25 @@ int objects_new(struct objects **ret) __must_check;
 struct objects *objects_free(struct objects *o);
 DEFINE_CLEANUP(struct objects *, objects_free)
 /*
+ * Root directory of a live process, O_PATH, counted as one use; borrowed, and shared by all
+ * processes with the same root. -errno where it is gone or there are too many.
+ */
+int objects_root_open(struct objects *o, pid_t pid) __must_check;
+void objects_root_use(struct objects *o, int rootfd); /* one use more; negative is fine */
+void objects_root_unuse(struct objects *o, int rootfd);
+/*
  * Number of the file at path with this identity; added and opened at the first sight.
  * OBJECT_NONE when the registry is full (objects_refused counts) or path names no file.
  */
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where);
+/* A later sighting may open what could not be opened before: fd and error can change then. */
 const struct object_file *objects_get(const struct objects *o, uint32_t object); /* NULL: none */
+/* Its bytes, from fd or image; *m is what the source of an image borrows. -ENOENT: neither. */
+int objects_source(const struct object_file *f, struct object_source *s,
+		   struct object_memory *m) __must_check;
 uint32_t objects_count(const struct objects *o);
 uint64_t objects_refused(const struct objects *o);
-uint64_t objects_open_failed(const struct objects *o);
+uint64_t objects_open_failed(const struct objects *o); /* objects that have no fd now */
 
 #endif

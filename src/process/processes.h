@@ -10,8 +10,10 @@
 #include <foldd/unwind.h>
 #include "objects.h"
 
-#define PROCESSES_MAX	   32768 /* live ones, and exited ones that JIT frames still refer to */
+#define PROCESSES_MAX	     32768 /* live ones, and exited ones that JIT frames still refer to */
+#define PROCESSES_KEPT_MAX   4096  /* of them: exited and kept; the oldest are forgotten first */
 #define PROCESS_MAPPINGS_MAX FOLDD_PROC_MAPPINGS
+#define PROCESSES_LINGER_NS  2000000000ULL /* how long an exited one stays for late samples */
 
 struct mapping {
 	uint64_t start, end;
@@ -55,6 +57,10 @@ void processes_set_filter(struct processes *p, bool (*want)(void *ctx, pid_t pid
 /*
  * The instance that a sample with this pid and start time belongs to. One that is not known is
  * read from /proc (or made empty when it is gone). NULL only when the quota is reached.
+ *
+ * Pointers to instances live until the next scan, apply or at: each may forget an exited one to
+ * make room. Several instances may have one pid: exited ones, and the older images of a process
+ * that was kept and then called exec. At most one of them is not exited.
  */
 struct process *processes_at(struct processes *p, pid_t pid, uint64_t start_ns);
 struct process *processes_by_serial(struct processes *p, uint32_t serial); /* NULL: forgotten */
@@ -65,12 +71,20 @@ void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct proce
 /* A JIT frame refers to it: keep the instance and its perf map after exit. */
 void process_keep(struct process *proc);
 
+/*
+ * Its perf-PID.map, a regular file of the process's own user or root below its own root, not
+ * older than the process; opened when the instance is kept, while that can be done. The
+ * descriptor is borrowed. -ENOENT where there is none.
+ */
+int process_perf_map(struct process *proc);
+
 /* The mapping that covers the address, or NULL. */
 const struct mapping *process_find(const struct process *proc, uint64_t address);
 
 size_t processes_count(const struct processes *p); /* in the table now */
 uint64_t processes_refused(const struct processes *p);
 uint64_t processes_mappings_refused(const struct processes *p);
+uint64_t processes_kept_forgotten(const struct processes *p); /* JIT frames lost their names */
 uint64_t processes_feed_lost(const struct processes *p); /* records */
 
 #endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * The maps that all kinds share. Each object declares all of them; the loader creates them with
+ * the first object and lets the others reuse them by name.
+ */
+#ifndef FOLDD_MAPS_BPF_H
+#define FOLDD_MAPS_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <foldd/record.h>
+
+#define RING_BYTES     (8 << 20) /* 0.4 s of the default rate at 1 KiB a sample */
+#define RING_WAKE      (RING_BYTES / 4)
+#define PENDING_MAX    1024	 /* sampled waits between switch-in and sys_exit, or preempted */
+#define EXITED_MAX     65536	 /* (process, reason) pairs; swept by user space */
+#define TARGETS_MAX    1024
+
+/* What a program works on: a record with room for any index that the verifier can think of. */
+#define SCRATCH_FRAMES 512
+
+struct scratch {
+	struct {
+		__u64 ip, sp, bp;
+		__u64 pair[2]; /* saved frame pointer and return address at bp */
+		__u64 exec_ns;
+		__u32 first, count; /* the process's run of mappings */
+		__u32 cached;	    /* index of the last one that matched */
+		__u16 n;
+		__u8 end;
+		__u8 raw; /* the process is not in the table */
+	} walk;
+	struct foldd_record rec;
+	__u64 frames[SCRATCH_FRAMES];
+};
+
+/*
+ * A sampled wait that awaits its user stack: n-th one of the thread's present system call, with
+ * its kernel frames. Slot PENDING_WALKED is the other way round: the user frames of a wait outside
+ * of system calls, which is not known yet to be sampled.
+ */
+#define PENDING_PER_THREAD 8
+#define PENDING_WALKED	   PENDING_PER_THREAD
+
+struct pending_key {
+	__u32 tid; /* the kernel's own number */
+	__u32 slot;
+};
+
+struct pending {
+	struct foldd_record rec;
+	__u64 frames[FOLDD_MAX_USER_FRAMES]; /* the larger of the two */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct foldd_control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct foldd_thread);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FOLDD_KIND_MAX * FOLDD_LOSS_MAX); /* by kind, then reason */
+	__type(key, __u32);
+	__type(value, struct foldd_loss_count);
+} losses SEC(".maps");
+
+/* By enum foldd_walk_end; the slots behind it are the rate gate's. */
+struct walk_count {
+	__u64 ends[FOLDD_WALK_END_MAX];
+	__u64 gate_window_ns;
+	__u64 gate_walks;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk_count);
+} walks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EXITED_MAX);
+	__type(key, struct foldd_exited_key);
+	__type(value, struct foldd_total);
+} exited SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PENDING_MAX);
+	__type(key, struct pending_key);
+	__type(value, struct pending);
+} pendings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct foldd_pool);
+} pool SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FOLDD_MAX_PROCESSES);
+	__type(key, __u32); /* tgid */
+	__type(value, struct foldd_proc);
+} procs SEC(".maps");
+
+static const __u32 zero = 0;
+
+static __always_inline void count_loss(__u32 kind, __u32 reason, __u64 weight)
+{
+	__u32 key = kind * FOLDD_LOSS_MAX + reason;
+	struct foldd_loss_count *l = bpf_map_lookup_elem(&losses, &key);
+
+	if (l) {
+		l->count++;
+		l->weight += weight;
+	}
+}
+
+#endif

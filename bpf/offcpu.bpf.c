@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * Off-CPU time: the scheduler's hooks keep the clocks of every target thread, exactly, and draw
+ * samples of its waits; only a sampled wait has its stacks walked. The kernel stack is taken when
+ * the thread is switched in, the user stack at the exit of its system call (same frames, its
+ * memory is mapped again); outside of system calls at switch-out, under a rate gate.
+ */
+#include "lib/maps.bpf.h"
+#include "lib/compat.bpf.h"
+#include "lib/target.bpf.h"
+#include "lib/unwind.bpf.h"
+#include "lib/emit.bpf.h"
+#include "lib/reason.bpf.h"
+#include <bpf/bpf_tracing.h>
+
+const volatile bool switch_has_state = true; /* prev_state argument: Linux 5.18, fa2c3254d7cf */
+const volatile bool want_samples = true;     /* false: clocks only, for other kinds' totals */
+
+/* One for each class of hooks that may interrupt another one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} switch_scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} exit_scratch SEC(".maps");
+
+static __always_inline void add_time(struct foldd_thread *st, __u32 reason, __u64 ns)
+{
+	reason &= FOLDD_REASON_MAX - 1;
+	st->ns[reason] += ns;
+	st->count[reason]++;
+}
+
+/* May this CPU walk at switch-out, where it is not known yet whether the wait will be sampled? */
+static __always_inline bool gate_open(const struct foldd_control *c, __u64 now)
+{
+	struct walk_count *w = bpf_map_lookup_elem(&walks, &zero);
+
+	if (!w)
+		return false;
+	if (now - w->gate_window_ns >= FOLDD_RATE_WINDOW_NS) {
+		w->gate_window_ns = now;
+		w->gate_walks = 0;
+	}
+	return w->gate_walks++ < c->walk_quota;
+}
+
+/* Keep what is in the scratch until the thread comes back. */
+static __always_inline bool pending_put(struct scratch *s, struct task_struct *t, __u32 slot)
+{
+	struct pending_key key = { .tid = t->pid, .slot = slot };
+
+	return !bpf_map_update_elem(&pendings, &key, &s->rec, BPF_ANY);
+}
+
+/* The thread leaves user mode by force or by a fault: no sys_exit will come, so walk now. */
+static __always_inline void walk_at_switch_out(const struct foldd_control *c,
+					       struct task_struct *t, struct foldd_thread *st,
+					       struct pt_regs *regs, __u64 now)
+{
+	struct scratch *s;
+
+	if (!gate_open(c, now)) {
+		st->flags |= FOLDD_THREAD_GATED;
+		return;
+	}
+	s = bpf_map_lookup_elem(&switch_scratch, &zero);
+	if (!s)
+		return;
+	walk_current(s, regs, st->tgid, st->exec_ns);
+	if (pending_put(s, t, PENDING_WALKED))
+		st->flags |= FOLDD_THREAD_WALKED;
+	else
+		st->flags |= FOLDD_THREAD_GATED;
+}
+
+/* The thread is dead and will not be seen again: hand its exact totals on. */
+static __always_inline void flush_totals(struct task_struct *t, struct foldd_thread *st)
+{
+	struct foldd_exited_key key = { .start_ns = t->group_leader->start_boottime,
+					.tgid = st->tgid };
+	struct foldd_total *sum, fresh;
+
+	bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm), t->group_leader->comm);
+
+	for (__u32 i = 0; i < FOLDD_REASON_MAX; i++) {
+		if (!st->count[i])
+			continue;
+		key.reason = i;
+		fresh.ns = st->ns[i];
+		fresh.count = st->count[i];
+		sum = bpf_map_lookup_elem(&exited, &key);
+		if (!sum && bpf_map_update_elem(&exited, &key, &fresh, BPF_NOEXIST)) {
+			struct foldd_exited_key nobody = { .reason = i };
+
+			/* another CPU was first, or the map is full: nothing is lost but the name */
+			sum = bpf_map_lookup_elem(&exited, &key);
+			if (!sum) {
+				count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_EXITED_FULL, fresh.ns);
+				sum = bpf_map_lookup_elem(&exited, &nobody);
+			}
+		} else if (!sum) {
+			continue;
+		}
+		if (sum) {
+			__sync_fetch_and_add(&sum->ns, fresh.ns);
+			__sync_fetch_and_add(&sum->count, fresh.count);
+		}
+	}
+}
+
+static __always_inline void switch_out(const struct foldd_control *c, struct task_struct *t,
+				       bool preempt, __u32 state, __u64 now)
+{
+	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
+	struct pt_regs *regs;
+
+	if (!st)
+		return;
+	if (st->clock_ns)
+		add_time(st, FOLDD_REASON_RUNNING, now - (st->clock_ns & ~1ULL));
+	st->clock_ns = now & ~1ULL;
+	st->waking_ns = 0;
+	st->flags &= FOLDD_THREAD_KTHREAD;
+	if (state & TASK_DEAD) {
+		flush_totals(t, st);
+		return;
+	}
+	regs = (struct pt_regs *)bpf_task_pt_regs(t);
+	if (preempt || !state)
+		st->reason = FOLDD_REASON_PREEMPTED;
+	else
+		st->reason = wait_reason(t, regs, state);
+	if ((st->flags & FOLDD_THREAD_KTHREAD) || (t->flags & PF_EXITING))
+		return;
+	if ((long)regs->orig_ax >= 0)
+		st->flags |= FOLDD_THREAD_SYSCALL;
+	else if (want_samples)
+		walk_at_switch_out(c, t, st, regs, now);
+}
+
+/* A sampled wait of t has ended: take its kernel stack and send it, or wait for sys_exit. */
+static __always_inline void sample(struct foldd_control *c, struct task_struct *t,
+				   struct foldd_thread *st, __u64 now, __u64 waited,
+				   __u64 run_queue, __u64 period)
+{
+	struct scratch *s = bpf_map_lookup_elem(&switch_scratch, &zero);
+	struct pending_key key = { .tid = t->pid, .slot = PENDING_WALKED };
+	struct pending *p = NULL;
+	__u32 at = 0;
+
+	if (!s)
+		return;
+	foldd_rate_count(c, now);
+	__sync_fetch_and_add(&c->samples, 1);
+	record_start(&s->rec, t, st, FOLDD_KIND_OFFCPU, now);
+	s->rec.value_ns = waited;
+	s->rec.run_queue_ns = run_queue;
+	s->rec.period_ns = period;
+	if (st->flags & FOLDD_THREAD_WALKED)
+		p = bpf_map_lookup_elem(&pendings, &key);
+	if (p) {
+		bpf_probe_read_kernel(s->frames, sizeof(p->frames), p->frames);
+		at = p->rec.n_user & (SCRATCH_FRAMES / 2 - 1);
+		s->rec.n_user = at;
+		s->rec.walk_end = p->rec.walk_end;
+		s->rec.maps_as_of_ns = p->rec.maps_as_of_ns;
+	}
+	record_kernel_stack(s, t, at);
+	if (st->flags & FOLDD_THREAD_SYSCALL) {
+		if (st->n_pending < PENDING_PER_THREAD && pending_put(s, t, st->n_pending)) {
+			st->n_pending++;
+			__sync_fetch_and_add(&c->pending, 1);
+			return;
+		}
+		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_PENDING_FULL, foldd_weight_estimate(waited, period));
+		s->rec.walk_end = FOLDD_WALK_RATE;
+	} else if (st->flags & FOLDD_THREAD_GATED) {
+		s->rec.walk_end = FOLDD_WALK_RATE;
+	} else if (t->flags & PF_EXITING) {
+		s->rec.walk_end = FOLDD_WALK_EXITED;
+	} else if (!p && !(st->flags & FOLDD_THREAD_KTHREAD)) {
+		s->rec.walk_end = FOLDD_WALK_BLOCKED;
+	}
+	record_send(&s->rec);
+}
+
+static __always_inline void switch_in(struct foldd_control *c, struct task_struct *t, __u64 now)
+{
+	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
+	struct pending_key walked = { .tid = t->pid, .slot = PENDING_WALKED };
+	__u64 out, waited, run_queue = 0, period;
+
+	if (!st)
+		return;
+	out = st->clock_ns & ~1ULL;
+	st->clock_ns = now | 1;
+	if (!out)
+		return;
+	waited = now - out;
+	if (st->waking_ns >= out)
+		run_queue = now - st->waking_ns;
+	if (run_queue)
+		add_time(st, FOLDD_REASON_RUN_QUEUE, run_queue);
+	if (st->reason != FOLDD_REASON_RUN_QUEUE) /* a new thread has been runnable all along */
+		add_time(st, st->reason, waited - run_queue);
+	if (!want_samples)
+		return;
+	period = foldd_period(c);
+	if (foldd_sample_take(&st->until, waited, period, bpf_get_prandom_u32()))
+		sample(c, t, st, now, waited, run_queue, period);
+	if (st->flags & FOLDD_THREAD_WALKED)
+		bpf_map_delete_elem(&pendings, &walked);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct foldd_control *c = bpf_map_lookup_elem(&control, &zero);
+	__u64 now = bpf_ktime_get_ns();
+	__u32 state;
+
+	if (!c || c->stop_ns)
+		return 0;
+	state = switch_has_state ? (__u32)ctx[3] : prev->__state;
+	if (prev->pid)
+		switch_out(c, prev, preempt, state, now);
+	if (next->pid)
+		switch_in(c, next, now);
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *t)
+{
+	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
+
+	/* the first waker counts; a wake-up of a thread that still runs is none */
+	if (st && !(st->clock_ns & 1) && !st->waking_ns)
+		st->waking_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs)
+{
+	struct foldd_control *c = bpf_map_lookup_elem(&control, &zero);
+	struct task_struct *t;
+	struct foldd_thread *st;
+	struct scratch *s;
+	__u32 count;
+
+	/* the common case must be cheap: every system call of the host comes by */
+	if (!c || c->pending <= 0)
+		return 0;
+	t = bpf_get_current_task_btf();
+	st = bpf_task_storage_get(&threads, t, 0, 0);
+	s = bpf_map_lookup_elem(&exit_scratch, &zero);
+	if (!st || !st->n_pending || !s)
+		return 0;
+	count = __sync_lock_test_and_set(&st->n_pending, 0); /* the closing pass may come first */
+	if (!count)
+		return 0;
+	walk_current(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns);
+	pending_send(s, c, t->pid, count, walked_save(s));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

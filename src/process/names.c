@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+#include "base/table.h"
+#include "debugfile.h"
+#include "kallsyms.h"
+#include "names.h"
+#include "open.h"
+#include "perfmap.h"
+
+#define NAMES_BYTES_MAX	   (256 << 20) /* symbol tables in memory; beyond it, bracket forms */
+#define NAMES_JIT_MAPS_MAX 4096
+
+/* An object's tables, read at the first frame in it. All are NULL where that failed. */
+struct named {
+	bool loaded;
+	struct object_info *info; /* its segments turn file offsets to addresses */
+	struct symbols *own;
+	struct symbols *debug; /* of the separate file; has the same addresses */
+};
+
+struct jit {
+	uint32_t serial;
+	struct perfmap *map; /* NULL: none */
+};
+
+struct names {
+	const struct objects *objects;
+	struct processes *processes;
+	struct named *objects_named; /* by object id */
+	uint32_t n_objects;
+	struct jit *jits;
+	uint32_t n_jits, jits_allocated;
+	struct table jit_index; /* by serial */
+	struct kallsyms *kernel;
+	bool kernel_loaded;
+	int kernel_error;
+	size_t bytes;
+};
+
+int names_new(const struct objects *objects, struct processes *processes, struct names **ret)
+{
+	struct names *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	n->objects = objects;
+	n->processes = processes;
+	n->kernel_error = kallsyms_check();
+	*ret = n;
+	return 0;
+}
+
+struct names *names_free(struct names *n)
+{
+	if (!n)
+		return NULL;
+	for (uint32_t i = 0; i < n->n_objects; i++) {
+		free(n->objects_named[i].info);
+		(void)symbols_free(n->objects_named[i].own);
+		(void)symbols_free(n->objects_named[i].debug);
+	}
+	for (uint32_t i = 0; i < n->n_jits; i++)
+		(void)perfmap_free(n->jits[i].map);
+	free(n->objects_named);
+	free(n->jits);
+	table_release(&n->jit_index);
+	(void)kallsyms_free(n->kernel);
+	free(n);
+	return NULL;
+}
+
+/* Account for a table that has been read, or drop it where there is no room for it. */
+static struct symbols *take_symbols(struct names *n, struct symbols *t)
+{
+	size_t bytes = symbols_bytes(t);
+
+	if (bytes > NAMES_BYTES_MAX - n->bytes)
+		return symbols_free(t);
+	n->bytes += bytes;
+	return t;
+}
+
+/* Most objects are open. Where descriptors ran out, the file may still be where it was. */
+static int reopen(const struct object_file *f)
+{
+	const struct mapped_at nowhere = { .rootfd = f->debug_rootfd };
+	struct stat st;
+
+	if (!f->id.build_id_len && !f->id.ino)
+		return -ENOENT;
+	return open_mapped(f->path, &f->id, &nowhere, &st);
+}
+
+/* A file can be overwritten in place after it was opened. */
+static bool is_still(const struct object_file *f, const struct object_info *info, int fd)
+{
+	struct stat st;
+
+	if (f->id.build_id_len)
+		return info->build_id_len == f->id.build_id_len &&
+		       !memcmp(info->build_id, f->id.build_id, info->build_id_len);
+	if (f->fd < 0)
+		return true; /* just opened and verified */
+	return !fstat(fd, &st) && (uint64_t)st.st_size == f->size &&
+	       (uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec ==
+		       f->mtime_ns;
+}
+
+static void load_debug(struct names *n, const struct object_file *f, struct named *named)
+{
+	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
+	_cleanup_close_ int fd = -1;
+	struct object_source source;
+	struct symbols *t;
+
+	if (!info)
+		return;
+	fd = debugfile_open(f, named->info, info);
+	if (fd >= 0 && !object_source_fd(&source, fd) && !symbols_read(&source, info, &t))
+		named->debug = take_symbols(n, t);
+}
+
+static void load_object(struct names *n, const struct object_file *f, struct named *named)
+{
+	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
+	_cleanup_close_ int reopened = -1;
+	struct object_source source;
+	struct object_memory memory;
+	struct symbols *t;
+	int err;
+
+	named->loaded = true;
+	if (!info)
+		return;
+	if (f->fd < 0 && !f->image) {
+		reopened = reopen(f);
+		err = reopened < 0 ? reopened : object_source_fd(&source, reopened);
+	} else {
+		err = objects_source(f, &source, &memory);
+	}
+	if (err || object_info_read(&source, info))
+		return;
+	if (!f->image && !is_still(f, info, f->fd))
+		return;
+	named->info = TAKE_PTR(info);
+	if (!symbols_read(&source, named->info, &t))
+		named->own = take_symbols(n, t);
+	if (!named->info->has_symtab && !f->image)
+		load_debug(n, f, named);
+}
+
+static struct named *get_named(struct names *n, uint32_t object, const struct object_file *f)
+{
+	struct named *named;
+
+	if (object >= n->n_objects) {
+		uint32_t want = objects_count(n->objects) + 1;
+
+		named = realloc(n->objects_named, want * sizeof(*named));
+		if (!named)
+			return NULL;
+		memset(named + n->n_objects, 0, (want - n->n_objects) * sizeof(*named));
+		n->objects_named = named;
+		n->n_objects = want;
+	}
+	named = &n->objects_named[object];
+	if (!named->loaded)
+		load_object(n, f, named);
+	return named;
+}
+
+/*
+ * Public names are better known than the internal ones of the debug file (read against
+ * __GI___libc_read), so they win where both name the same function.
+ */
+static bool find_symbol(const struct named *named, uint64_t vaddr, struct symbol *ret)
+{
+	struct symbol public, full;
+	bool has_public = named->own && symbols_find(named->own, vaddr, &public);
+
+	if (!named->debug || !symbols_find(named->debug, vaddr, &full)) {
+		if (has_public)
+			*ret = public;
+		return has_public;
+	}
+	*ret = has_public && public.vaddr == full.vaddr ? public : full;
+	return true;
+}
+
+static void add_demangled(const char *name, struct buf *out)
+{
+	_cleanup_free_ char *plain = object_demangle(name);
+
+	(void)buf_adds(out, plain ? plain : name);
+}
+
+static void add_base_name(const char *path, struct buf *out)
+{
+	static const char deleted[] = " (deleted)";
+	const char *slash = strrchr(path, '/');
+	size_t len;
+
+	if (slash && slash[1])
+		path = slash + 1;
+	else if (path[0] == '[')
+		path++; /* [vdso] gets its brackets from the caller */
+	len = strlen(path);
+	if (len > sizeof(deleted) - 1 && !strcmp(path + len - sizeof(deleted) + 1, deleted))
+		len -= sizeof(deleted) - 1;
+	if (len && path[len - 1] == ']')
+		len--;
+	(void)buf_add(out, path, len);
+}
+
+bool names_object(struct names *n, uint32_t object, uint64_t offset, struct buf *out)
+{
+	const struct object_file *f = objects_get(n->objects, object);
+	const struct named *named = f ? get_named(n, object, f) : NULL;
+	uint64_t address = offset;
+	struct symbol symbol;
+
+	if (!f) {
+		(void)buf_printf(out, "[unknown+0x%llx]", (unsigned long long)offset);
+		return false;
+	}
+	if (named && named->info && !object_vaddr(named->info, offset, &address) &&
+	    find_symbol(named, address, &symbol)) {
+		add_demangled(symbol.name, out);
+		return true;
+	}
+	(void)buf_addc(out, '[');
+	add_base_name(f->path, out);
+	(void)buf_printf(out, "+0x%llx]", (unsigned long long)address);
+	return false;
+}
+
+static bool equal_serial(const void *owner, uint32_t i, const void *key)
+{
+	return ((const struct names *)owner)->jits[i].serial == *(const uint32_t *)key;
+}
+
+static struct perfmap *read_perf_map(struct names *n, uint32_t serial)
+{
+	struct process *proc = processes_by_serial(n->processes, serial);
+	int fd = proc ? process_perf_map(proc) : -ESRCH;
+	struct perfmap *map;
+
+	if (fd < 0 || perfmap_read(fd, &map))
+		return NULL;
+	if (perfmap_bytes(map) > NAMES_BYTES_MAX - n->bytes)
+		return perfmap_free(map);
+	n->bytes += perfmap_bytes(map);
+	return map;
+}
+
+static const struct perfmap *get_perf_map(struct names *n, uint32_t serial)
+{
+	uint32_t hash = table_hash(&serial, sizeof(serial));
+	uint32_t i = table_find(&n->jit_index, hash, &serial, equal_serial, n);
+
+	if (i != TABLE_NONE)
+		return n->jits[i].map;
+	if (n->n_jits == NAMES_JIT_MAPS_MAX)
+		return NULL;
+	if (n->n_jits == n->jits_allocated) {
+		uint32_t want = n->jits_allocated ? n->jits_allocated * 2 : 16;
+		struct jit *jits = realloc(n->jits, want * sizeof(*jits));
+
+		if (!jits)
+			return NULL;
+		n->jits = jits;
+		n->jits_allocated = want;
+	}
+	if (table_insert(&n->jit_index, hash, n->n_jits))
+		return NULL;
+	n->jits[n->n_jits] = (struct jit){ .serial = serial, .map = read_perf_map(n, serial) };
+	return n->jits[n->n_jits++].map;
+}
+
+bool names_jit(struct names *n, uint32_t process_serial, uint64_t address, struct buf *out)
+{
+	const struct perfmap *map = get_perf_map(n, process_serial);
+	size_t len = 0;
+	const char *name = map ? perfmap_find(map, address, &len) : NULL;
+
+	if (name)
+		(void)buf_add(out, name, len);
+	else
+		(void)buf_adds(out, "[jit]");
+	return name;
+}
+
+bool names_kernel(struct names *n, uint64_t address, struct buf *out)
+{
+	struct kallsyms_symbol symbol;
+
+	if (!n->kernel_loaded && !n->kernel_error) {
+		n->kernel_loaded = true;
+		n->kernel_error = kallsyms_load(&n->kernel);
+	}
+	if (!n->kernel || !kallsyms_find(n->kernel, address, &symbol)) {
+		(void)buf_adds(out, "[kernel]");
+		return false;
+	}
+	(void)buf_adds(out, symbol.name);
+	return true;
+}
+
+const char *names_kernel_problem(const struct names *n)
+{
+	switch (n->kernel_error) {
+	case 0:
+		return NULL;
+	case -EPERM:
+		return "the kernel hides its addresses: kernel.kptr_restrict, or CAP_SYSLOG is missing";
+	case -ENOENT:
+		return "/proc/kallsyms is missing or does not tell where the kernel's text is";
+	default:
+		return "/proc/kallsyms cannot be read";
+	}
+}
+
+size_t names_bytes(const struct names *n)
+{
+	return n->bytes + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
+}

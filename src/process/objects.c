@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysmacros.h>
+#include "base/table.h"
+#include "objects.h"
+#include "open.h"
+#include "roots.h"
+#include "vdso.h"
+
+#define OBJECT_OPEN_TRIES    16 /* of one file that cannot be opened, from different processes */
+#define OBJECT_BUILD_ID_SURE 8	/* shorter build-ids are made by hand and name no single file */
+#define OBJECT_LINKS_MAX     (4 * OBJECTS_MAX)
+#define OBJECT_FDS_SPARED    128 /* descriptors left for the rest of the program */
+
+/*
+ * What leads to an object: a build-id, a device and inode as /proc/PID/maps tells them, or those
+ * of an opened file without a build-id. Hashed as bytes: no padding.
+ */
+struct key {
+	uint8_t build_id[OBJECT_BUILD_ID_MAX];
+	uint32_t build_id_len;
+	uint32_t kind;
+	uint32_t major, minor;
+	uint32_t zero;
+	uint64_t ino;
+	uint64_t extra; /* hash of what else must be the same */
+};
+
+_Static_assert(sizeof(struct key) == 56, "struct key has padding");
+
+enum { KEY_BUILD_ID = 1, KEY_MAPS, KEY_FILE };
+
+struct link {
+	struct key key;
+	uint32_t object;
+};
+
+struct entry {
+	struct object_file file;
+	struct key key; /* the link that is kept when the others are dropped */
+	unsigned int tries;
+};
+
+struct objects {
+	struct entry **all; /* [id - 1] */
+	uint32_t count, allocated;
+	struct link *links;
+	uint32_t n_links, links_allocated;
+	struct table index; /* of links */
+	struct roots roots;
+	uint64_t refused, open_failed;
+	size_t fds, fds_max;
+};
+
+enum path_class { PATH_NOTHING, PATH_FILE, PATH_MEMORY, PATH_VDSO };
+
+static bool has_prefix(const char *s, const char *prefix)
+{
+	return !strncmp(s, prefix, strlen(prefix));
+}
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), m = strlen(suffix);
+
+	return n >= m && !strcmp(s + n - m, suffix);
+}
+
+/* MEMORY is a file only if it turns out to be ELF: JIT compilers map such things as well. */
+static enum path_class classify(const char *path)
+{
+	if (!strcmp(path, "[vdso]"))
+		return PATH_VDSO;
+	if (path[0] != '/' || path[1] == '/')
+		return PATH_NOTHING; /* [heap], //anon and the like */
+	if (has_prefix(path, "/dev/zero") || has_prefix(path, "/SYSV") ||
+	    has_prefix(path, "/anon_hugepage") || has_prefix(path, "/[aio]"))
+		return PATH_NOTHING;
+	if (has_prefix(path, "/memfd:") || has_suffix(path, " (deleted)"))
+		return PATH_MEMORY;
+	return PATH_FILE;
+}
+
+static struct key build_id_key(const uint8_t *build_id, size_t len)
+{
+	struct key k = { .kind = KEY_BUILD_ID, .build_id_len = (uint32_t)len };
+
+	memcpy(k.build_id, build_id, len);
+	return k;
+}
+
+/* What an event or a line of maps says of a file, as a key. */
+static struct key seen_key(const char *path, const struct file_identity *id)
+{
+	struct key k;
+
+	if (id->build_id_len) {
+		k = build_id_key(id->build_id, id->build_id_len);
+		if (id->build_id_len >= OBJECT_BUILD_ID_SURE)
+			return k;
+	} else {
+		k = (struct key){ .kind = KEY_MAPS, .major = id->major, .minor = id->minor };
+		k.ino = id->ino;
+	}
+	k.extra = table_hash(path, strlen(path));
+	return k;
+}
+
+/* The key of an opened file. A file that is written to in place becomes another one. */
+static struct key file_key(const struct object_file *f, const struct stat *st)
+{
+	const uint64_t version[] = { f->size, f->mtime_ns };
+	struct key k;
+
+	if (f->id.build_id_len >= OBJECT_BUILD_ID_SURE)
+		return build_id_key(f->id.build_id, f->id.build_id_len);
+	k = (struct key){ .kind = KEY_FILE,
+			  .major = major(st->st_dev),
+			  .minor = minor(st->st_dev) };
+	k.ino = st->st_ino;
+	k.extra = table_hash(version, sizeof(version));
+	return k;
+}
+
+static bool link_equal(const void *owner, uint32_t value, const void *key)
+{
+	const struct objects *o = owner;
+
+	return !memcmp(&o->links[value].key, key, sizeof(struct key));
+}
+
+static struct link *link_find(const struct objects *o, const struct key *k)
+{
+	uint32_t i = table_find(&o->index, table_hash(k, sizeof(*k)), k, link_equal, o);
+
+	return i == TABLE_NONE ? NULL : &o->links[i];
+}
+
+static int link_set(struct objects *o, const struct key *k, uint32_t object);
+
+/* Links are a memory of what was looked up; only one for each object must stay. */
+static int links_renew(struct objects *o)
+{
+	int err = 0;
+
+	table_release(&o->index);
+	o->n_links = 0;
+	for (uint32_t i = 1; i < o->count && !err; i++)
+		err = link_set(o, &o->all[i]->key, i + 1);
+	return err;
+}
+
+static int link_set(struct objects *o, const struct key *k, uint32_t object)
+{
+	struct link *l = link_find(o, k);
+	int err;
+
+	if (l) {
+		l->object = object;
+		return 0;
+	}
+	if (o->n_links == OBJECT_LINKS_MAX) {
+		err = links_renew(o);
+		if (err)
+			return err;
+	}
+	if (o->n_links == o->links_allocated) {
+		uint32_t want = o->links_allocated ? o->links_allocated * 2 : 256;
+
+		l = realloc(o->links, want * sizeof(*l));
+		if (!l)
+			return -ENOMEM;
+		o->links = l;
+		o->links_allocated = want;
+	}
+	err = table_insert(&o->index, table_hash(k, sizeof(*k)), o->n_links);
+	if (err)
+		return err;
+	o->links[o->n_links++] = (struct link){ .key = *k, .object = object };
+	return 0;
+}
+
+static struct entry *entry_free(struct entry *e)
+{
+	if (!e)
+		return NULL;
+	if (e->file.fd >= 0)
+		(void)close(e->file.fd);
+	free((void *)(uintptr_t)e->file.image);
+	free(e->file.path);
+	free(e);
+	return NULL;
+}
+DEFINE_CLEANUP(struct entry *, entry_free)
+
+static uint32_t entry_add(struct objects *o, const char *path, const struct object_file *f,
+			  const struct key *k)
+{
+	_cleanup_(entry_free) struct entry *e = NULL;
+
+	if (o->count == OBJECTS_MAX)
+		return OBJECT_NONE;
+	if (o->count == o->allocated) {
+		uint32_t want = o->allocated ? o->allocated * 2 : 64;
+		struct entry **all = realloc(o->all, want * sizeof(struct entry *));
+
+		if (!all)
+			return OBJECT_NONE;
+		o->all = all;
+		o->allocated = want;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return OBJECT_NONE;
+	e->file.fd = -1;
+	e->file.path = strdup(path);
+	if (!e->file.path || link_set(o, k, o->count + 1))
+		return OBJECT_NONE;
+	path = e->file.path;
+	e->file = *f;
+	e->file.path = (char *)(uintptr_t)path;
+	e->key = *k;
+	o->all[o->count++] = TAKE_PTR(e);
+	return o->count;
+}
+
+static int add_vdso(struct objects *o)
+{
+	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
+	_cleanup_free_ void *image = NULL;
+	struct object_file f = { .fd = -1, .debug_rootfd = -1 };
+	struct object_source source;
+	struct object_memory memory;
+	const struct key key = { .kind = KEY_FILE };
+
+	if (!info)
+		return -ENOMEM;
+	f.error = vdso_read(&image, &f.image_size);
+	f.image = image;
+	if (!f.error) {
+		f.error = objects_source(&f, &source, &memory);
+		if (!f.error && !object_info_read(&source, info)) {
+			memcpy(f.id.build_id, info->build_id, info->build_id_len);
+			f.id.build_id_len = info->build_id_len;
+		}
+	}
+	if (entry_add(o, "[vdso]", &f, &key) != OBJECT_VDSO)
+		return -ENOMEM;
+	(void)TAKE_PTR(image);
+	return 0;
+}
+
+int objects_new(struct objects **ret)
+{
+	_cleanup_(objects_free) struct objects *o = calloc(1, sizeof(*o));
+	struct rlimit limit;
+	int err;
+
+	if (!o)
+		return -ENOMEM;
+	roots_init(&o->roots);
+	o->fds_max = OBJECTS_MAX;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < OBJECTS_MAX + OBJECT_FDS_SPARED)
+		o->fds_max = limit.rlim_cur > 2 * OBJECT_FDS_SPARED
+				     ? (size_t)limit.rlim_cur - OBJECT_FDS_SPARED
+				     : (size_t)limit.rlim_cur / 2;
+	err = add_vdso(o);
+	if (err)
+		return err;
+	*ret = TAKE_PTR(o);
+	return 0;
+}
+
+struct objects *objects_free(struct objects *o)
+{
+	if (!o)
+		return NULL;
+	for (uint32_t i = 0; i < o->count; i++)
+		(void)entry_free(o->all[i]);
+	free(o->all);
+	free(o->links);
+	table_release(&o->index);
+	roots_release(&o->roots);
+	free(o);
+	return NULL;
+}
+
+int objects_source(const struct object_file *f, struct object_source *s, struct object_memory *m)
+{
+	if (f->image) {
+		*m = (struct object_memory){ .data = f->image, .len = f->image_size };
+		object_source_memory(s, m);
+		return 0;
+	}
+	return f->fd >= 0 ? object_source_fd(s, f->fd) : -ENOENT;
+}
+
+/* The file is still what it was when it was opened. */
+static bool unchanged(const struct object_file *f)
+{
+	struct stat st;
+
+	return !fstat(f->fd, &st) && (uint64_t)st.st_size == f->size &&
+	       (uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec ==
+		       f->mtime_ns;
+}
+
+/* What the file says of itself. False where it is no ELF file. */
+static bool describe(int fd, const struct stat *st, const struct file_identity *id,
+		     struct object_file *ret)
+{
+	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
+	struct object_source source;
+
+	ret->fd = fd;
+	ret->size = (uint64_t)st->st_size;
+	ret->mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+	ret->id = *id;
+	if (!id->ino) {
+		ret->id.major = major(st->st_dev);
+		ret->id.minor = minor(st->st_dev);
+		ret->id.ino = st->st_ino;
+	}
+	if (!info || object_source_fd(&source, fd) || object_info_read(&source, info))
+		return false;
+	memcpy(ret->id.build_id, info->build_id, info->build_id_len);
+	ret->id.build_id_len = info->build_id_len;
+	return true;
+}
+
+static uint32_t refuse(struct objects *o)
+{
+	o->refused++;
+	return OBJECT_NONE;
+}
+
+static uint32_t add_failed(struct objects *o, const char *path, const struct file_identity *id,
+			   const struct mapped_at *where, const struct key *seen, int error)
+{
+	const struct object_file f = {
+		.id = *id, .fd = -1, .error = error, .debug_rootfd = where->rootfd
+	};
+	uint32_t object = entry_add(o, path, &f, seen);
+
+	if (!object)
+		return refuse(o);
+	o->open_failed++;
+	return object;
+}
+
+/* Give an object that had none its file. */
+static void heal(struct objects *o, struct entry *e, const struct object_file *f,
+		 const struct key *key)
+{
+	char *path = e->file.path;
+
+	e->file = *f;
+	e->file.path = path;
+	e->key = *key;
+	o->open_failed--;
+	o->fds++;
+}
+
+/*
+ * A link by device and inode is only sure while we hold that very file open: else the inode can
+ * come to mean another file. *ret_held tells.
+ */
+static uint32_t add_opened(struct objects *o, const char *path, const struct object_file *f,
+			   const struct stat *st, bool *ret_held)
+{
+	struct key key = file_key(f, st);
+	struct link *l = link_find(o, &key);
+	struct entry *e = l && l->object ? o->all[l->object - 1] : NULL;
+	uint32_t object;
+	struct stat held;
+
+	*ret_held = true;
+	if (!e) {
+		object = entry_add(o, path, f, &key);
+		if (object)
+			o->fds++;
+		else
+			(void)close(f->fd);
+		return object;
+	}
+	object = l->object;
+	if (e->file.fd < 0 && !e->file.image) {
+		heal(o, e, f, &key);
+		return object;
+	}
+	*ret_held = !fstat(e->file.fd, &held) && held.st_dev == st->st_dev &&
+		    held.st_ino == st->st_ino;
+	(void)close(f->fd);
+	return object;
+}
+
+static uint32_t add_file(struct objects *o, const char *path, const struct file_identity *id,
+			 const struct mapped_at *where, const struct key *seen, uint32_t failed)
+{
+	struct object_file f = { .fd = -1, .debug_rootfd = where->rootfd };
+	bool memory = classify(path) == PATH_MEMORY, elf, held;
+	uint32_t object;
+	struct stat st;
+	int fd;
+
+	fd = o->fds < o->fds_max ? open_mapped(path, id, where, &st) : -EMFILE;
+	if (fd < 0) {
+		if (failed)
+			o->all[failed - 1]->tries++;
+		else if (fd == -EINVAL)
+			(void)link_set(o, seen, OBJECT_NONE);
+		if (failed || fd == -EINVAL || memory)
+			return failed;
+		return add_failed(o, path, id, where, seen, fd);
+	}
+	elf = describe(fd, &st, id, &f);
+	if (memory && !elf) {
+		(void)close(fd);
+		(void)link_set(o, seen, OBJECT_NONE);
+		return OBJECT_NONE;
+	}
+	object = add_opened(o, path, &f, &st, &held);
+	if (!object)
+		return refuse(o);
+	if (held || seen->kind == KEY_BUILD_ID)
+		(void)link_set(o, seen, object);
+	return object;
+}
+
+uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
+		     const struct mapped_at *where)
+{
+	enum path_class class = classify(path);
+	uint32_t failed = OBJECT_NONE;
+	const struct link *l;
+	const struct entry *e;
+	struct key seen;
+
+	if (class == PATH_VDSO)
+		return OBJECT_VDSO;
+	if (class == PATH_NOTHING || id->build_id_len > sizeof(id->build_id))
+		return OBJECT_NONE;
+	seen = seen_key(path, id);
+	l = link_find(o, &seen);
+	if (l) {
+		if (l->object == OBJECT_NONE)
+			return OBJECT_NONE;
+		e = o->all[l->object - 1];
+		if (e->file.fd >= 0 && (seen.kind == KEY_BUILD_ID || unchanged(&e->file)))
+			return l->object;
+		if (e->file.fd < 0 && e->tries >= OBJECT_OPEN_TRIES)
+			return l->object;
+		if (e->file.fd < 0)
+			failed = l->object;
+	}
+	return add_file(o, path, id, where, &seen, failed);
+}
+
+const struct object_file *objects_get(const struct objects *o, uint32_t object)
+{
+	return object && object <= o->count ? &o->all[object - 1]->file : NULL;
+}
+
+uint32_t objects_count(const struct objects *o)
+{
+	return o->count;
+}
+
+uint64_t objects_refused(const struct objects *o)
+{
+	return o->refused;
+}
+
+uint64_t objects_open_failed(const struct objects *o)
+{
+	return o->open_failed;
+}
+
+int objects_root_open(struct objects *o, pid_t pid)
+{
+	int evicted, fd = roots_open(&o->roots, pid, &evicted);
+
+	/* The number of a closed descriptor will soon name something else. */
+	for (uint32_t i = 0; evicted >= 0 && i < o->count; i++)
+		if (o->all[i]->file.debug_rootfd == evicted)
+			o->all[i]->file.debug_rootfd = -1;
+	return fd;
+}
+
+void objects_root_use(struct objects *o, int rootfd)
+{
+	roots_use(&o->roots, rootfd);
+}
+
+void objects_root_unuse(struct objects *o, int rootfd)
+{
+	roots_unuse(&o->roots, rootfd);
+}
