@@ -103,7 +103,7 @@ int totals_add_thread(struct totals *t, const struct foldd_thread_total *total, 
 }
 
 int totals_add_exited(struct totals *t, const struct foldd_exited_key *k,
-		      const struct foldd_total *total, const char *comm)
+		      const struct foldd_total *total)
 {
 	uint32_t reason = k->reason & (FOLDD_REASON_MAX - 1);
 	struct summary_process *p;
