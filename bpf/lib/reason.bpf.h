@@ -55,6 +55,7 @@ static const __u8 syscall_class[SYSCALLS_MAX] = {
 
 #define FUTEX_CMD      0x7f
 #define FUTEX_PRIVATE  0x80
+#define FUTEX_REALTIME 0x100 /* glibc sets it on every wait without a monotonic deadline */
 #define RWLOCK_USED    2 /* glibc PTHREAD_RWLOCK_FUTEX_USED: set in every rwlock futex word */
 #define COND_REFS_MAX  (1U << 24)
 
@@ -73,14 +74,12 @@ static __always_inline __u8 futex_bitset_reason(__u64 uaddr, __u32 op, __u32 val
 		return R(FUTEX_JOIN);
 	if (val == ~0U)
 		return R(FUTEX_PARK); /* Rust's thread::park */
-	if (op == (9 | FUTEX_PRIVATE) && val == 2 && (uaddr & 7))
+	if (val == 2 && !(op & FUTEX_REALTIME))
 		return R(FUTEX_MUTEX); /* Rust: any 4-aligned word, no clock */
-	if ((val == 2 || val == 3) && (uaddr & 7) == 4)
+	if (val == 2 || (val == 3 && (uaddr & 7) == 4))
 		return R(FUTEX_RWLOCK_WR);
 	if (val == 3)
 		return R(FUTEX_RWLOCK_RD);
-	if (val == 2)
-		return op == (9 | FUTEX_PRIVATE) ? R(FUTEX_MUTEX) : R(FUTEX_RWLOCK_WR);
 	if ((uaddr & 7) == 4)
 		return R(FUTEX_CONDVAR); /* the second of its two groups; glibc's sems are 8-aligned */
 	if (bpf_probe_read_user(&refs, sizeof(refs), (void *)(uaddr - 4)))
@@ -101,7 +100,7 @@ static __always_inline __u8 futex_reason(struct pt_regs *regs)
 			return R(FUTEX_BARRIER);
 		return val == 2 ? R(FUTEX_MUTEX) : R(FUTEX_PARK);
 	case 9: /* FUTEX_WAIT_BITSET */
-		return futex_bitset_reason(uaddr, op & ~0x100U, val);
+		return futex_bitset_reason(uaddr, op, val);
 	case 6:	 /* FUTEX_LOCK_PI */
 	case 13: /* FUTEX_LOCK_PI2 */
 		return R(FUTEX_PI);

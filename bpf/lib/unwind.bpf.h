@@ -128,7 +128,8 @@ __noinline int walk_step(struct scratch *s)
 	s->walk.n = n + 1;
 	bp = s->walk.bp;
 	if (!bp) {
-		s->walk.end = FOLDD_WALK_ROOT;
+		/* with no link followed, a 0 only says that nobody has set the frame pointer */
+		s->walk.end = n ? FOLDD_WALK_ROOT : FOLDD_WALK_BAD_FRAME;
 		return 1;
 	}
 	if ((bp & 7) || bp < s->walk.sp || bp - s->walk.sp > WALK_FRAME_BYTES_MAX) {

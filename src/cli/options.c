@@ -45,7 +45,7 @@ const struct option_row option_table[] = {
 	  "the folded stacks of a single kind on standard output; by default a directory is named "
 	  "after target and time", OPTION_TEXT, IN(0, 0), "output", RECORD, AT(output) },
 	{ "period", 0, "PERIOD", "mean time between two sampled stacks of a thread off CPU (1ms); "
-	  "0 takes every wait", OPTION_DURATION, IN(0, HOUR_NS), "period", RECORD, AT(period_ns) },
+	  "0 takes every wait", OPTION_DURATION, IN(0, 100000ULL * MS_NS), "period", RECORD, AT(period_ns) },
 	{ "max-rate", 0, "N", "samples a second before the period is raised (20000)",
 	  OPTION_COUNT, IN(RATE_MIN, RATE_MAX), "max_rate", RECORD, AT(max_rate) },
 	{ "max-loss", 0, "PERCENT", "exit with status 6 when more than this share of the recorded "

@@ -49,17 +49,28 @@ static int compare_lines(const void *x, const void *y, void *ctx)
 			     : -compare_tail(b, i, b_len, a_name, a_len);
 }
 
+/* In one piece: a line is reserved whole before it is filled. */
 static void write_line(const struct render *r, const struct line *line, struct buf *out)
 {
+	char value[VALUE_DIGITS], *p;
+	size_t n = (size_t)snprintf(value, sizeof(value), " %" PRIu64 "\n", line->value);
+	size_t size = n + line->n - 1, len;
+
 	for (uint32_t i = 0; i < line->n; i++) {
-		size_t len;
+		(void)render_name(r, line->names[i], &len);
+		size += len;
+	}
+	p = buf_extend(out, size);
+	if (!p)
+		return;
+	for (uint32_t i = 0; i < line->n; i++) {
 		const char *name = render_name(r, line->names[i], &len);
 
 		if (i)
-			(void)buf_addc(out, ';');
-		(void)buf_add(out, name, len);
+			*p++ = ';';
+		p = mempcpy(p, name, len);
 	}
-	(void)buf_printf(out, " %" PRIu64 "\n", line->value);
+	memcpy(p, value, n);
 }
 
 /* Round the weights and drop what rounds to 0; the number of lines that are left. */

@@ -348,9 +348,11 @@ struct process *processes_by_serial(struct processes *p, uint32_t serial)
 
 void processes_each(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx)
 {
-	for (uint32_t s = 0; s < p->n_slots; s++)
-		if (p->slots[s])
-			fn(ctx, &p->slots[s]->pub);
+	/* Whoever publishes by pid must not withdraw the new owner of a pid with the old one. */
+	for (int live = 0; live < 2; live++)
+		for (uint32_t s = 0; s < p->n_slots; s++)
+			if (p->slots[s] && p->slots[s]->pub.exited == !live)
+				fn(ctx, &p->slots[s]->pub);
 }
 
 void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx)

@@ -64,7 +64,7 @@ void processes_set_filter(struct processes *p, bool (*want)(void *ctx, pid_t pid
  */
 struct process *processes_at(struct processes *p, pid_t pid, uint64_t start_ns);
 struct process *processes_by_serial(struct processes *p, uint32_t serial); /* NULL: forgotten */
-/* Call fn for each instance that is in the table (live and exited). */
+/* Call fn for each instance that is in the table: first those that have exited, then the live. */
 void processes_each(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx);
 /* Called before an instance is freed, so that the owner of ->user can let go of it. */
 void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx);
