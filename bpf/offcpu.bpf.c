@@ -137,7 +137,7 @@ static __always_inline void switch_out(const struct foldd_control *c, struct tas
 	if (preempt || !state)
 		st->reason = FOLDD_REASON_PREEMPTED;
 	else
-		st->reason = wait_reason(t, regs, state);
+		st->reason = wait_reason(t, MEMORY_OWN, regs, state);
 	if ((st->flags & FOLDD_THREAD_KTHREAD) || (t->flags & PF_EXITING))
 		return;
 	if ((long)regs->orig_ax >= 0)

@@ -46,7 +46,8 @@ static __always_inline bool wanted(struct task_struct *t)
 }
 
 /* Start the clock of a thread that no hook has seen yet. */
-static __always_inline void clock_start(struct task_struct *t, struct foldd_thread *st)
+static __always_inline void clock_start(struct task_struct *t, struct foldd_thread *st,
+					enum memory memory)
 {
 	__u64 now = bpf_ktime_get_ns() & ~1ULL;
 	__u32 state = t->__state;
@@ -57,7 +58,7 @@ static __always_inline void clock_start(struct task_struct *t, struct foldd_thre
 	} else if (!state) {
 		st->reason = FOLDD_REASON_PREEMPTED;
 	} else {
-		st->reason = wait_reason(t, regs, state);
+		st->reason = wait_reason(t, memory, regs, state);
 	}
 	if (!(st->flags & FOLDD_THREAD_KTHREAD) && (long)regs->orig_ax >= 0)
 		st->flags |= FOLDD_THREAD_SYSCALL;
@@ -65,8 +66,7 @@ static __always_inline void clock_start(struct task_struct *t, struct foldd_thre
 	__sync_val_compare_and_swap(&st->clock_ns, 0, now);
 }
 
-SEC("iter/task")
-int open_window(struct bpf_iter__task *ctx)
+static __always_inline int open_thread(struct bpf_iter__task *ctx, enum memory memory)
 {
 	struct task_struct *t = ctx->task;
 	struct foldd_thread *st;
@@ -75,8 +75,21 @@ int open_window(struct bpf_iter__task *ctx)
 		return 0;
 	st = thread_new(t, 0);
 	if (st)
-		clock_start(t, st);
+		clock_start(t, st, memory);
 	return 0;
+}
+
+SEC("iter.s/task")
+int open_window(struct bpf_iter__task *ctx)
+{
+	return open_thread(ctx, MEMORY_REMOTE);
+}
+
+/* Before Linux 5.18 (bpf_copy_from_user_task) another thread's memory cannot be read. */
+SEC("iter/task")
+int open_window_plain(struct bpf_iter__task *ctx)
+{
+	return open_thread(ctx, MEMORY_NONE);
 }
 
 /* The open interval of a thread, up to the end of the window, into its exact counters. */
@@ -198,7 +211,6 @@ int close_window(struct bpf_iter__task *ctx)
 	return close_thread(ctx, true);
 }
 
-/* Before Linux 5.18 (bpf_copy_from_user_task) another thread's user stack cannot be read. */
 SEC("iter/task")
 int close_window_plain(struct bpf_iter__task *ctx)
 {
@@ -279,7 +291,7 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgrp, const char *path, struct tas
 		return 0;
 	st = thread_new(t, 0);
 	if (st)
-		clock_start(t, st);
+		clock_start(t, st, MEMORY_NONE);
 	return 0;
 }
 

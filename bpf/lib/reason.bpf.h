@@ -23,6 +23,12 @@ enum {
 	CLASS_SPLICE, /* the second descriptor is not in the first argument */
 };
 
+enum memory {
+	MEMORY_OWN,    /* the thread is current */
+	MEMORY_REMOTE, /* it is not, and the program may sleep */
+	MEMORY_NONE,
+};
+
 #define SYSCALLS_MAX 512
 
 static const __u8 syscall_class[SYSCALLS_MAX] = {
@@ -66,7 +72,8 @@ static const __u8 syscall_class[SYSCALLS_MAX] = {
  * value 0 is a semaphore or a condition variable, told apart by the word before (a condition
  * variable has its count of waiters, in eighths, there) where the alignment does not tell.
  */
-static __always_inline __u8 futex_bitset_reason(__u64 uaddr, __u32 op, __u32 val)
+static __always_inline __u8 futex_bitset_reason(struct task_struct *t, enum memory memory,
+						__u64 uaddr, __u32 op, __u32 val)
 {
 	__u32 refs = 0;
 
@@ -82,14 +89,18 @@ static __always_inline __u8 futex_bitset_reason(__u64 uaddr, __u32 op, __u32 val
 		return R(FUTEX_RWLOCK_RD);
 	if ((uaddr & 7) == 4)
 		return R(FUTEX_CONDVAR); /* the second of its two groups; glibc's sems are 8-aligned */
-	if (bpf_probe_read_user(&refs, sizeof(refs), (void *)(uaddr - 4)))
-		return val ? R(FUTEX) : R(FUTEX_SEM);
+	if (memory == MEMORY_NONE ||
+	    (memory == MEMORY_OWN ?
+		     bpf_probe_read_user(&refs, sizeof(refs), (void *)(uaddr - 4)) :
+		     bpf_copy_from_user_task(&refs, sizeof(refs), (void *)(uaddr - 4), t, 0)))
+		return R(FUTEX);
 	if (refs >= 8 && refs < COND_REFS_MAX)
 		return R(FUTEX_CONDVAR);
 	return val ? R(FUTEX) : R(FUTEX_SEM);
 }
 
-static __always_inline __u8 futex_reason(struct pt_regs *regs)
+static __always_inline __u8 futex_reason(struct task_struct *t, enum memory memory,
+					 struct pt_regs *regs)
 {
 	__u64 uaddr = regs->di;
 	__u32 op = regs->si, val = regs->dx;
@@ -100,7 +111,7 @@ static __always_inline __u8 futex_reason(struct pt_regs *regs)
 			return R(FUTEX_BARRIER);
 		return val == 2 ? R(FUTEX_MUTEX) : R(FUTEX_PARK);
 	case 9: /* FUTEX_WAIT_BITSET */
-		return futex_bitset_reason(uaddr, op, val);
+		return futex_bitset_reason(t, memory, uaddr, op, val);
 	case 6:	 /* FUTEX_LOCK_PI */
 	case 13: /* FUTEX_LOCK_PI2 */
 		return R(FUTEX_PI);
@@ -152,8 +163,8 @@ static __always_inline __u8 file_reason(struct task_struct *t, __u32 fd, bool wr
 	}
 }
 
-static __always_inline __u8 syscall_reason(struct task_struct *t, struct pt_regs *regs,
-					   __u32 state, bool iowait)
+static __always_inline __u8 syscall_reason(struct task_struct *t, enum memory memory,
+					   struct pt_regs *regs, __u32 state, bool iowait)
 {
 	__u32 nr = regs->orig_ax;
 	__u8 class = nr < SYSCALLS_MAX ? syscall_class[nr] : CLASS_META;
@@ -164,7 +175,7 @@ static __always_inline __u8 syscall_reason(struct task_struct *t, struct pt_regs
 	case CLASS_WRITE:
 		return file_reason(t, regs->di, true);
 	case CLASS_FUTEX:
-		return futex_reason(regs);
+		return futex_reason(t, memory, regs);
 	case CLASS_FUTEX2:
 		return R(FUTEX);
 	case CLASS_MM:
@@ -182,8 +193,9 @@ static __always_inline __u8 syscall_reason(struct task_struct *t, struct pt_regs
 	return state & TASK_UNINTERRUPTIBLE ? R(KERNEL_LOCK) : R(UNCLASSIFIED);
 }
 
-/* state: raw, as sched_switch has it; not 0. t is current. */
-static __always_inline __u8 wait_reason(struct task_struct *t, struct pt_regs *regs, __u32 state)
+/* state: raw, as sched_switch has it; not 0. memory: how t's own memory can be read. */
+static __always_inline __u8 wait_reason(struct task_struct *t, enum memory memory,
+					struct pt_regs *regs, __u32 state)
 {
 	__u32 flags = t->flags;
 	bool iowait = BPF_CORE_READ_BITFIELD(t, in_iowait);
@@ -203,7 +215,7 @@ static __always_inline __u8 wait_reason(struct task_struct *t, struct pt_regs *r
 	if (flags & PF_EXITING)
 		return R(EXITING);
 	if ((long)regs->orig_ax >= 0)
-		return syscall_reason(t, regs, state, iowait);
+		return syscall_reason(t, memory, regs, state, iowait);
 	if (iowait)
 		return R(PAGE_FAULT_IO);
 	return state & TASK_UNINTERRUPTIBLE ? R(PAGE_FAULT) : R(UNCLASSIFIED);

@@ -90,6 +90,8 @@ static int load_task(struct probe_objects *o, struct err *e)
 	o->task->rodata->target_cgroup = k->target_cgroup;
 	o->task->rodata->target_cgroup_level = k->target_cgroup_level;
 	o->task->rodata->want_open_waits = k->want_offcpu;
+	(void)bpf_program__set_autoload(o->task->progs.open_window, k->sleepable_iter);
+	(void)bpf_program__set_autoload(o->task->progs.open_window_plain, !k->sleepable_iter);
 	(void)bpf_program__set_autoload(o->task->progs.close_window, k->sleepable_iter);
 	(void)bpf_program__set_autoload(o->task->progs.close_window_plain, !k->sleepable_iter);
 	(void)bpf_program__set_autoload(o->task->progs.on_cgroup_attach, k->target_mode == 2);

@@ -131,7 +131,10 @@ int probe_attach(struct probe *p, struct err *e)
 	if (probe_objects_attach(p->objects, e))
 		return -1;
 	p->start_ns = now_ns();
-	return probe_objects_iterate(p->objects, "open_window", NULL, NULL, e);
+	return probe_objects_iterate(p->objects,
+				     features_sleepable_iter() ? "open_window" :
+								 "open_window_plain",
+				     NULL, NULL, e);
 }
 
 uint64_t probe_start_ns(const struct probe *p)

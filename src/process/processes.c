@@ -126,6 +126,7 @@ static struct instance *new_image(struct processes *p, struct instance *old, uin
 	i->born_ns = old->born_ns;
 	i->start_ticks = old->start_ticks;
 	i->has_ticks = old->has_ticks;
+	i->threads = old->threads;
 	inherit_root(p, i, old);
 	return i;
 }
@@ -182,7 +183,8 @@ static void apply_fork(struct processes *p, const struct feed_event *e)
 	parent = instances_newest(p, e->parent); /* it may have been forgotten to make room */
 	if (!parent || parent->as_of_ns >= e->time_ns) {
 		/* What is known of the parent is later than the fork. */
-		(void)scan_fill(p, i);
+		if (scan_fill(p, i))
+			i->threads = 1;
 		return;
 	}
 	i->threads = 1;

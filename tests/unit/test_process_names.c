@@ -7,10 +7,8 @@
 #include <cmocka.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include "process/kallsyms.h"
 #include "process/names.h"
 #include "process/perfmap.h"
@@ -87,19 +85,23 @@ static void test_own(void **state)
 /* Functions that have a single name in libc. */
 static void test_libc(void **state)
 {
-	static const char *const names[] = { "qsort", "getenv", "puts", "abort", "bsearch" };
+	static const char *const names[] = { "qsort", "getenv", "rand", "abort", "bsearch" };
 	struct fixture *f = *state;
+	/* not by RTLD_DEFAULT: a sanitizer puts its own in their place */
+	void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
 
+	if (!libc)
+		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		void *p = dlsym(RTLD_NEXT, names[i]);
+		void *p = dlsym(libc, names[i]);
 		Dl_info info;
 
-		/* a sanitizer puts its own in their place, in a file of its own */
 		assert_non_null(p);
 		assert_true(dladdr(p, &info));
 		assert_true(name_of(f, address_of(p)));
 		assert_string_equal(f->out.data, info.dli_sname);
 	}
+	(void)dlclose(libc);
 }
 
 /* The entry of the program's segment that holds the PLT and such; no function reaches there. */
@@ -164,6 +166,7 @@ static void test_jit_of_own_map(void **state)
 	struct fixture *f = *state;
 	char path[48];
 	FILE *file;
+	bool found;
 
 	process_keep(f->self);
 	assert_int_equal(process_perf_map(f->self), -ENOENT);
@@ -173,8 +176,9 @@ static void test_jit_of_own_map(void **state)
 	assert_true(fprintf(file, "1000 20 LazyCompile:~f /a b.js:1\n") > 0);
 	assert_int_equal(fclose(file), 0);
 	buf_clear(&f->out);
-	if (names_jit(f->names, f->self->serial, 0x101f, &f->out))
-		(void)unlink(path);
+	found = names_jit(f->names, f->self->serial, 0x101f, &f->out);
+	(void)unlink(path);
+	assert_true(found);
 	assert_string_equal(f->out.data, "LazyCompile:~f /a b.js:1");
 	buf_clear(&f->out);
 	assert_false(names_jit(f->names, f->self->serial, 0x1020, &f->out));
