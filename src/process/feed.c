@@ -10,11 +10,11 @@
 #include "clock.h"
 #include "feed.h"
 
-#define FEED_RING_PAGES	   64 /* of data per CPU: 256 KiB, about 1,500 mmap2 records */
+#define FEED_RING_PAGES    64         /* of data per CPU: 256 KiB, about 1,500 mmap2 records */
 #define FEED_RINGS_BYTES   (16 << 20) /* all rings together; also the bound of one drain */
-#define FEED_CPUS_MAX	   4096
-#define FEED_CPU_LIST_MAX  65536 /* bytes of the kernel's list of CPUs */
-#define FEED_IDLE_BYTES	   (1 << 20) /* buffers that grew past this in a storm are given back */
+#define FEED_CPUS_MAX      4096
+#define FEED_CPU_LIST_MAX  65536     /* bytes of the kernel's list of CPUs */
+#define FEED_IDLE_BYTES    (1 << 20) /* buffers that grew past this in a storm are given back */
 #define FEED_BUILD_ID_SIZE 20
 
 struct ring {
@@ -388,7 +388,9 @@ static int ring_drain(struct feed *f, struct ring *r, uint64_t until_ns, unsigne
 		if (h.size < sizeof(h) + sizeof(struct trailer) || h.size % 8 ||
 		    h.size > r->head - tail) {
 			/* No way to find the next one: what is in the ring is lost. */
-			e = (struct feed_event){ .type = FEED_LOST, .time_ns = until_ns, .lost = 1 };
+			e = (struct feed_event){ .type = FEED_LOST,
+						 .time_ns = until_ns,
+						 .lost = 1 };
 			err = add_event(f, &e);
 			tail = r->head;
 			break;

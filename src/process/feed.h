@@ -26,12 +26,12 @@ struct feed_event {
 	enum feed_type type;
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	pid_t pid, tid;
-	pid_t parent;	    /* FORK: process of the parent; a new thread has parent == pid */
+	pid_t parent;        /* FORK: process of the parent; a new thread has parent == pid */
 	uint64_t start, end; /* MMAP */
-	uint64_t pgoff;	    /* MMAP: bytes */
-	uint32_t prot;	    /* MMAP */
+	uint64_t pgoff;      /* MMAP: bytes */
+	uint32_t prot;       /* MMAP */
 	struct file_identity id;
-	uint64_t lost;	  /* LOST: records */
+	uint64_t lost;    /* LOST: records */
 	const char *text; /* MMAP: path; COMM, EXEC: name. Lives until the next drain. */
 };
 
@@ -46,7 +46,8 @@ bool feed_has_build_ids(const struct feed *f);
  * Take all records that are in the rings now, sorted by time. *ret_events lives until the next
  * drain. Every record made before the call is in it.
  */
-int feed_drain(struct feed *f, const struct feed_event **ret_events, size_t *ret_count) __must_check;
+int feed_drain(struct feed *f, const struct feed_event **ret_events,
+	       size_t *ret_count) __must_check;
 
 /* Parse one raw perf record (header included) into *ret; pure, for tests. 1: an event, 0: none
  * of ours, -EBADMSG: damaged. ret->text points into the record. */

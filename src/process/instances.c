@@ -3,7 +3,7 @@
 #include "instances.h"
 
 #define MAPPINGS_TOTAL_MAX (512 << 10) /* of all processes: 20 MiB */
-#define MAPPINGS_FAIR	   256 /* of one process, when more than half of the total is in use */
+#define MAPPINGS_FAIR      256 /* of one process, when more than half of the total is in use */
 
 static uint32_t hash_pid(pid_t pid)
 {

@@ -15,8 +15,8 @@
 struct instance {
 	struct process pub; /* first: struct process * and struct instance * convert */
 	struct processes *owner;
-	struct space space;	  /* pub.mappings shows it */
-	struct instance *older;	  /* with the same pid */
+	struct space space;               /* pub.mappings shows it */
+	struct instance *older;           /* with the same pid */
 	struct instance *previous, *next; /* in the list of exited or kept ones */
 	uint32_t slot;
 	uint64_t as_of_ns; /* read from /proc then: earlier events are known; 0: never */
@@ -43,7 +43,7 @@ struct processes {
 	struct instance *slots[PROCESSES_MAX];
 	uint32_t free_slots[PROCESSES_MAX];
 	uint32_t n_free, n_slots; /* slots below n_slots have been used */
-	struct table by_pid; /* the newest instance */
+	struct table by_pid;      /* the newest instance */
 	struct table by_serial;
 	uint32_t last_serial;
 	struct instance_list exited, kept;

@@ -7,12 +7,13 @@
 #include "kallsyms.h"
 
 #define LAST_SYMBOL_MAX 65536 /* code past the last symbol of a module of unknown size */
-#define NO_MODULE	UINT32_MAX
-#define NAMES_MAX	UINT32_MAX /* names are found by 32-bit offsets */
+#define NO_MODULE       UINT32_MAX
+#define NO_NAME         UINT32_MAX /* sorts behind every name */
+#define NAMES_MAX       UINT32_MAX /* names are found by 32-bit offsets */
 
 struct entry {
 	uint64_t address;
-	uint32_t name;	 /* offset in names */
+	uint32_t name;   /* offset in names */
 	uint32_t module; /* index of modules, or NO_MODULE */
 };
 
@@ -122,6 +123,14 @@ static bool mark(struct kallsyms *k, const char *name, size_t len, uint64_t addr
 	return false;
 }
 
+/* __sched_text_start and the like: at such an address what was before ends, and it is no name. */
+static bool is_bound(const char *name, size_t len)
+{
+	return len > 12 && !memcmp(name, "__", 2) &&
+	       (!memcmp(name + len - 9, "_text_end", 9) ||
+		!memcmp(name + len - 11, "_text_start", 11));
+}
+
 /* "address type name" or "address type name\t[module]" */
 static int parse_symbol(struct kallsyms *k, const char *p, const char *end)
 {
@@ -147,7 +156,9 @@ static int parse_symbol(struct kallsyms *k, const char *p, const char *end)
 		k->entries = e;
 		k->allocated = want;
 	}
-	if (add_name(k, name, len, &at))
+	if (is_bound(name, len))
+		at = NO_NAME;
+	else if (add_name(k, name, len, &at))
 		return k->names.error;
 	len = word(&p, end, &module);
 	if (len > 2 && module[0] == '[') {
@@ -180,8 +191,8 @@ static void finish(struct kallsyms *k)
 	k->count = n;
 }
 
-int kallsyms_parse(const char *symbols, size_t symbols_len, const char *modules,
-		   size_t modules_len, struct kallsyms **ret)
+int kallsyms_parse(const char *symbols, size_t symbols_len, const char *modules, size_t modules_len,
+		   struct kallsyms **ret)
 {
 	_cleanup_(kallsyms_free) struct kallsyms *k = calloc(1, sizeof(*k));
 	const char *p, *end, *newline;
@@ -300,6 +311,8 @@ bool kallsyms_find(const struct kallsyms *k, uint64_t address, struct kallsyms_s
 	if (!low || !reaches(k, &k->entries[low - 1], address))
 		return false;
 	e = &k->entries[low - 1];
+	if (e->name == NO_NAME)
+		return false;
 	ret->name = k->names.data + e->name;
 	ret->module = e->module == NO_MODULE ? NULL : k->names.data + k->modules[e->module].name;
 	ret->address = e->address;

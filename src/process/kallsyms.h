@@ -24,8 +24,8 @@ struct kallsyms_symbol {
  * Pure: both texts as the files in /proc have them; they are copied from. -EPERM where the
  * addresses are zeroed, -ENOENT where the bounds of the kernel's text are not told.
  */
-int kallsyms_parse(const char *symbols, size_t symbols_len, const char *modules,
-		   size_t modules_len, struct kallsyms **ret) __must_check;
+int kallsyms_parse(const char *symbols, size_t symbols_len, const char *modules, size_t modules_len,
+		   struct kallsyms **ret) __must_check;
 int kallsyms_load(struct kallsyms **ret) __must_check;
 /* A quick look at the start of /proc/kallsyms. 0, -EPERM where zeroed, or why it is unreadable. */
 int kallsyms_check(void);

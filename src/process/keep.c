@@ -8,15 +8,15 @@
 #include "instances.h"
 #include "open.h"
 
-#define PERF_MAP_FDS_MAX   256
-#define PERF_MAP_RETRY_NS  1000000000ULL
-#define PERF_MAP_EARLY_NS  2000000000ULL /* clocks of file systems are coarse and get set */
+#define PERF_MAP_FDS_MAX  256
+#define PERF_MAP_RETRY_NS 1000000000ULL
+#define PERF_MAP_EARLY_NS 2000000000ULL /* clocks of file systems are coarse and get set */
 
 /* A map that a process before this one with the same pid has left behind would name wrongly. */
 static bool too_old(const struct instance *i, const struct stat *st)
 {
-	uint64_t changed = (uint64_t)st->st_mtim.tv_sec * 1000000000ULL +
-			   (uint64_t)st->st_mtim.tv_nsec;
+	uint64_t changed =
+		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
 	uint64_t age;
 
 	if (i->pub.start_ns)

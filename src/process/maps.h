@@ -9,8 +9,8 @@
 
 struct maps_line {
 	uint64_t start, end, pgoff;
-	uint32_t prot; /* PROT_* */
-	struct file_identity id; /* device and inode */
+	uint32_t prot;            /* PROT_* */
+	struct file_identity id;  /* device and inode */
 	char path[FEED_PATH_MAX]; /* newlines unescaped; empty for anonymous memory */
 };
 

@@ -8,7 +8,7 @@
 #include "open.h"
 #include "perfmap.h"
 
-#define NAMES_BYTES_MAX	   (256 << 20) /* symbol tables in memory; beyond it, bracket forms */
+#define NAMES_BYTES_MAX    (256 << 20) /* symbol tables in memory; beyond it, bracket forms */
 #define NAMES_JIT_MAPS_MAX 4096
 
 /* An object's tables, read at the first frame in it. All are NULL where that failed. */
@@ -313,7 +313,8 @@ const char *names_kernel_problem(const struct names *n)
 	case 0:
 		return NULL;
 	case -EPERM:
-		return "the kernel hides its addresses: kernel.kptr_restrict, or CAP_SYSLOG is missing";
+		return "the kernel hides its addresses: kernel.kptr_restrict, or CAP_SYSLOG is "
+		       "missing";
 	case -ENOENT:
 		return "/proc/kallsyms is missing or does not tell where the kernel's text is";
 	default:

@@ -3,39 +3,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
-#include "base/table.h"
-#include "objects.h"
+#include "links.h"
 #include "open.h"
 #include "roots.h"
 #include "vdso.h"
 
-#define OBJECT_OPEN_TRIES    16 /* of one file that cannot be opened, from different processes */
-#define OBJECT_BUILD_ID_SURE 8	/* shorter build-ids are made by hand and name no single file */
-#define OBJECT_LINKS_MAX     (4 * OBJECTS_MAX)
+#define OBJECT_OPEN_TRIES    16  /* of one file that cannot be opened, from different processes */
+#define OBJECT_BUILD_ID_SURE 8   /* shorter build-ids are made by hand and name no single file */
 #define OBJECT_FDS_SPARED    128 /* descriptors left for the rest of the program */
-
-/*
- * What leads to an object: a build-id, a device and inode as /proc/PID/maps tells them, or those
- * of an opened file without a build-id. Hashed as bytes: no padding.
- */
-struct key {
-	uint8_t build_id[OBJECT_BUILD_ID_MAX];
-	uint32_t build_id_len;
-	uint32_t kind;
-	uint32_t major, minor;
-	uint32_t zero;
-	uint64_t ino;
-	uint64_t extra; /* hash of what else must be the same */
-};
-
-_Static_assert(sizeof(struct key) == 56, "struct key has padding");
-
-enum { KEY_BUILD_ID = 1, KEY_MAPS, KEY_FILE };
-
-struct link {
-	struct key key;
-	uint32_t object;
-};
 
 struct entry {
 	struct object_file file;
@@ -46,9 +21,7 @@ struct entry {
 struct objects {
 	struct entry **all; /* [id - 1] */
 	uint32_t count, allocated;
-	struct link *links;
-	uint32_t n_links, links_allocated;
-	struct table index; /* of links */
+	struct links links;
 	struct roots roots;
 	uint64_t refused, open_failed;
 	size_t fds, fds_max;
@@ -124,62 +97,18 @@ static struct key file_key(const struct object_file *f, const struct stat *st)
 	return k;
 }
 
-static bool link_equal(const void *owner, uint32_t value, const void *key)
-{
-	const struct objects *o = owner;
-
-	return !memcmp(&o->links[value].key, key, sizeof(struct key));
-}
-
-static struct link *link_find(const struct objects *o, const struct key *k)
-{
-	uint32_t i = table_find(&o->index, table_hash(k, sizeof(*k)), k, link_equal, o);
-
-	return i == TABLE_NONE ? NULL : &o->links[i];
-}
-
-static int link_set(struct objects *o, const struct key *k, uint32_t object);
-
 /* Links are a memory of what was looked up; only one for each object must stay. */
-static int links_renew(struct objects *o)
-{
-	int err = 0;
-
-	table_release(&o->index);
-	o->n_links = 0;
-	for (uint32_t i = 1; i < o->count && !err; i++)
-		err = link_set(o, &o->all[i]->key, i + 1);
-	return err;
-}
-
 static int link_set(struct objects *o, const struct key *k, uint32_t object)
 {
-	struct link *l = link_find(o, k);
-	int err;
+	int err = links_set(&o->links, k, object);
 
-	if (l) {
-		l->object = object;
-		return 0;
-	}
-	if (o->n_links == OBJECT_LINKS_MAX) {
-		err = links_renew(o);
-		if (err)
-			return err;
-	}
-	if (o->n_links == o->links_allocated) {
-		uint32_t want = o->links_allocated ? o->links_allocated * 2 : 256;
-
-		l = realloc(o->links, want * sizeof(*l));
-		if (!l)
-			return -ENOMEM;
-		o->links = l;
-		o->links_allocated = want;
-	}
-	err = table_insert(&o->index, table_hash(k, sizeof(*k)), o->n_links);
-	if (err)
+	if (err != -ENOSPC)
 		return err;
-	o->links[o->n_links++] = (struct link){ .key = *k, .object = object };
-	return 0;
+	links_release(&o->links);
+	err = 0;
+	for (uint32_t i = 1; i < o->count && !err; i++)
+		err = links_set(&o->links, &o->all[i]->key, i + 1);
+	return err ? err : links_set(&o->links, k, object);
 }
 
 static struct entry *entry_free(struct entry *e)
@@ -280,8 +209,7 @@ struct objects *objects_free(struct objects *o)
 	for (uint32_t i = 0; i < o->count; i++)
 		(void)entry_free(o->all[i]);
 	free(o->all);
-	free(o->links);
-	table_release(&o->index);
+	links_release(&o->links);
 	roots_release(&o->roots);
 	free(o);
 	return NULL;
@@ -316,7 +244,8 @@ static bool describe(int fd, const struct stat *st, const struct file_identity *
 
 	ret->fd = fd;
 	ret->size = (uint64_t)st->st_size;
-	ret->mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+	ret->mtime_ns =
+		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
 	ret->id = *id;
 	if (!id->ino) {
 		ret->id.major = major(st->st_dev);
@@ -330,9 +259,12 @@ static bool describe(int fd, const struct stat *st, const struct file_identity *
 	return true;
 }
 
-static uint32_t refuse(struct objects *o)
+/* The registry stays full once it is: the file need not be opened again to be refused. */
+static uint32_t refuse(struct objects *o, const struct key *seen)
 {
 	o->refused++;
+	if (o->count == OBJECTS_MAX)
+		(void)!link_set(o, seen, OBJECT_NONE);
 	return OBJECT_NONE;
 }
 
@@ -345,7 +277,7 @@ static uint32_t add_failed(struct objects *o, const char *path, const struct fil
 	uint32_t object = entry_add(o, path, &f, seen);
 
 	if (!object)
-		return refuse(o);
+		return refuse(o, seen);
 	o->open_failed++;
 	return object;
 }
@@ -371,7 +303,7 @@ static uint32_t add_opened(struct objects *o, const char *path, const struct obj
 			   const struct stat *st, bool *ret_held)
 {
 	struct key key = file_key(f, st);
-	struct link *l = link_find(o, &key);
+	const struct link *l = links_find(&o->links, &key);
 	struct entry *e = l && l->object ? o->all[l->object - 1] : NULL;
 	uint32_t object;
 	struct stat held;
@@ -390,8 +322,8 @@ static uint32_t add_opened(struct objects *o, const char *path, const struct obj
 		heal(o, e, f, &key);
 		return object;
 	}
-	*ret_held = !fstat(e->file.fd, &held) && held.st_dev == st->st_dev &&
-		    held.st_ino == st->st_ino;
+	*ret_held =
+		!fstat(e->file.fd, &held) && held.st_dev == st->st_dev && held.st_ino == st->st_ino;
 	(void)close(f->fd);
 	return object;
 }
@@ -423,7 +355,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 	}
 	object = add_opened(o, path, &f, &st, &held);
 	if (!object)
-		return refuse(o);
+		return refuse(o, seen);
 	if (held || seen->kind == KEY_BUILD_ID)
 		(void)link_set(o, seen, object);
 	return object;
@@ -443,7 +375,7 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 	if (class == PATH_NOTHING || id->build_id_len > sizeof(id->build_id))
 		return OBJECT_NONE;
 	seen = seen_key(path, id);
-	l = link_find(o, &seen);
+	l = links_find(&o->links, &seen);
 	if (l) {
 		if (l->object == OBJECT_NONE)
 			return OBJECT_NONE;

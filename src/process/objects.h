@@ -17,9 +17,10 @@
 struct object_file {
 	char *path; /* as the process saw it */
 	struct file_identity id;
-	int fd;	    /* O_RDONLY, or -1 where it could not be opened or verified */
-	int error;  /* -errno of opening; 0 */
-	int debug_rootfd; /* directory to look for debug files under ('/' of its namespace), or -1 */
+	int fd;            /* O_RDONLY, or -1 where it could not be opened or verified */
+	int error;         /* -errno of opening; 0 */
+	int debug_rootfd;  /* directory to look for debug files under ('/' of its namespace), or -1
+			    */
 	const void *image; /* the vdso: its bytes, in place of fd */
 	size_t image_size;
 	uint64_t size, mtime_ns; /* of the file when it was opened */
@@ -27,9 +28,9 @@ struct object_file {
 
 struct objects;
 struct mapped_at {
-	pid_t pid;	     /* process that maps it; may be gone */
+	pid_t pid;           /* process that maps it; may be gone */
 	uint64_t start, end; /* its mapping, for /proc/PID/map_files */
-	int rootfd;	     /* O_PATH of the process's root directory, or -1 for our own root */
+	int rootfd;          /* O_PATH of the process's root directory, or -1 for our own root */
 };
 
 int objects_new(struct objects **ret) __must_check;

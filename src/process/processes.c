@@ -5,10 +5,10 @@
 #include "instances.h"
 #include "scan.h"
 
-#define SWEEP_NS	 250000000ULL
-#define RESCAN_NS	 500000000ULL /* between two passes over /proc, however much is lost */
-#define BORN_SLACK_NS	 1000000000ULL /* between the start of a process and its fork event */
-#define PID_LIMIT	 (1 << 22)     /* of the kernel; the filter's memory has a bit for each */
+#define SWEEP_NS      250000000ULL
+#define RESCAN_NS     500000000ULL  /* between two passes over /proc, however much is lost */
+#define BORN_SLACK_NS 1000000000ULL /* between the start of a process and its fork event */
+#define PID_LIMIT     (1 << 22)     /* of the kernel; the filter's memory has a bit for each */
 
 int processes_new(struct objects *objects, struct processes **ret)
 {
@@ -110,7 +110,8 @@ static void inherit_root(struct processes *p, struct instance *i, const struct i
 	objects_root_use(p->objects, i->pub.rootfd);
 }
 
-/* The addresses of JIT frames seen so far mean nothing in the new program: they keep the old one. */
+/* The addresses of JIT frames seen so far mean nothing in the new program: they keep the old one.
+ */
 static struct instance *new_image(struct processes *p, struct instance *old, uint64_t ns)
 {
 	uint32_t serial = old->pub.serial;
@@ -357,7 +358,8 @@ void processes_each(struct processes *p, void (*fn)(void *ctx, struct process *p
 				fn(ctx, &p->slots[s]->pub);
 }
 
-void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx)
+void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc),
+			 void *ctx)
 {
 	p->forget = fn;
 	p->forget_ctx = ctx;

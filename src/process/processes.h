@@ -10,31 +10,32 @@
 #include <foldd/unwind.h>
 #include "objects.h"
 
-#define PROCESSES_MAX	     32768 /* live ones, and exited ones that JIT frames still refer to */
+#define PROCESSES_MAX        32768 /* live ones, and exited ones that JIT frames still refer to */
 #define PROCESSES_KEPT_MAX   4096  /* of them: exited and kept; the oldest are forgotten first */
 #define PROCESS_MAPPINGS_MAX FOLDD_PROC_MAPPINGS
 #define PROCESSES_LINGER_NS  2000000000ULL /* how long an exited one stays for late samples */
 
 struct mapping {
 	uint64_t start, end;
-	uint64_t bias;	 /* file offset = address - bias; vdso: offset from its start */
-	uint32_t object; /* OBJECT_NONE: anonymous executable memory */
+	uint64_t bias;    /* file offset = address - bias; vdso: offset from its start */
+	uint32_t object;  /* OBJECT_NONE: anonymous executable memory */
 	uint64_t made_ns; /* when it appeared; 0: from /proc */
 };
 
 struct process {
 	uint32_t serial; /* names this instance for ever: pids are reused, serials are not */
 	pid_t pid;
-	pid_t ns_pid;	  /* its pid in its own namespace, for perf-PID.map; 0: not known */
-	uint64_t start_ns; /* start_boottime of the leader (struct foldd_record); 0: not known yet */
+	pid_t ns_pid; /* its pid in its own namespace, for perf-PID.map; 0: not known */
+	uint64_t
+		start_ns; /* start_boottime of the leader (struct foldd_record); 0: not known yet */
 	char comm[16];
 	bool exited;
-	bool dirty;	  /* mappings changed since the owner of this flag (unwind/) cleared it */
-	int rootfd;	  /* O_PATH of its root directory or -1 (shared by namespace; borrowed) */
+	bool dirty; /* mappings changed since the owner of this flag (unwind/) cleared it */
+	int rootfd; /* O_PATH of its root directory or -1 (shared by namespace; borrowed) */
 	struct mapping *mappings; /* sorted by start, without overlap */
 	size_t n_mappings;
 	uint64_t remapped_ns; /* last time a mapping replaced another one; 0: never */
-	void *user;	      /* of unwind/: what it published for this process */
+	void *user;           /* of unwind/: what it published for this process */
 };
 
 struct processes;
@@ -67,7 +68,8 @@ struct process *processes_by_serial(struct processes *p, uint32_t serial); /* NU
 /* Call fn for each instance that is in the table: first those that have exited, then the live. */
 void processes_each(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx);
 /* Called before an instance is freed, so that the owner of ->user can let go of it. */
-void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc), void *ctx);
+void processes_on_forget(struct processes *p, void (*fn)(void *ctx, struct process *proc),
+			 void *ctx);
 /* A JIT frame refers to it: keep the instance and its perf map after exit. */
 void process_keep(struct process *proc);
 
@@ -85,6 +87,6 @@ size_t processes_count(const struct processes *p); /* in the table now */
 uint64_t processes_refused(const struct processes *p);
 uint64_t processes_mappings_refused(const struct processes *p);
 uint64_t processes_kept_forgotten(const struct processes *p); /* JIT frames lost their names */
-uint64_t processes_feed_lost(const struct processes *p); /* records */
+uint64_t processes_feed_lost(const struct processes *p);      /* records */
 
 #endif

@@ -6,10 +6,10 @@
 #include "procfs.h"
 
 #define PROCFS_TEXT_MAX 16384
-#define STAT_FLAGS	9 /* fields as proc(5) counts them */
-#define STAT_THREADS	20
-#define STAT_STARTTIME	22
-#define PF_KTHREAD	0x00200000
+#define STAT_FLAGS      9 /* fields as proc(5) counts them */
+#define STAT_THREADS    20
+#define STAT_STARTTIME  22
+#define PF_KTHREAD      0x00200000
 
 static void skip_blanks(const char **p, const char *end)
 {

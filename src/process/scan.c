@@ -5,7 +5,7 @@
 #include "scan.h"
 
 #define USER_ADDRESS_MAX (1ULL << 63) /* [vsyscall] is past it: no code of the process */
-#define BORN_LATE_NS	 50000000ULL  /* a start so much after the fork event is another process */
+#define BORN_LATE_NS     50000000ULL  /* a start so much after the fork event is another process */
 
 static uint64_t tick_ns(void)
 {
@@ -132,7 +132,7 @@ static bool is_other(const struct instance *i, const struct procfs_stat *st)
 		return !scan_same_start(st->start_ticks, i->pub.start_ns);
 	start = st->start_ticks * tick_ns();
 	return i->born_ns && start > i->born_ns + BORN_LATE_NS + clock_ns(CLOCK_BOOTTIME) -
-					    clock_ns(CLOCK_MONOTONIC);
+					     clock_ns(CLOCK_MONOTONIC);
 }
 
 static int fill(struct processes *p, struct instance *i, const struct procfs_stat *st,

@@ -104,7 +104,7 @@ int space_add(struct space *s, const struct mapping *m, size_t limit, bool *ret_
 	}
 	if (from > 0 && v[from - 1].end == new.start && same_content(&v[from - 1], m))
 		join(&new, &v[--from]);
-	if (to < s->count && v[to].start == new.end && same_content(&v[to], m))
+	if (to < s->count && v[to].start == new.end &&same_content(&v[to], m))
 		join(&new, &v[to++]);
 	if (from < to && v[from].start < new.start) {
 		pieces[n] = v[from];

@@ -261,9 +261,9 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mmap),  cmocka_unit_test(test_build_id),
-		cmocka_unit_test(test_comm),  cmocka_unit_test(test_tasks),
-		cmocka_unit_test(test_lost),  cmocka_unit_test(test_others),
+		cmocka_unit_test(test_mmap),    cmocka_unit_test(test_build_id),
+		cmocka_unit_test(test_comm),    cmocka_unit_test(test_tasks),
+		cmocka_unit_test(test_lost),    cmocka_unit_test(test_others),
 		cmocka_unit_test(test_damaged),
 	};
 

@@ -192,10 +192,10 @@ static void test_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file),	     cmocka_unit_test(test_no_path),
+		cmocka_unit_test(test_file),         cmocka_unit_test(test_no_path),
 		cmocka_unit_test(test_odd_paths),    cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_longest_path), cmocka_unit_test(test_read_self),
-		cmocka_unit_test(test_stat),	     cmocka_unit_test(test_status),
+		cmocka_unit_test(test_stat),         cmocka_unit_test(test_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,9 +284,12 @@ static const char kernel_text[] = "0000000000000000 A fixed_percpu_data\n"
 				  "ffffffff81000000 T _text\n"
 				  "ffffffff81000000 T first\n"
 				  "ffffffff81000000 t alias_of_first\n"
+				  "ffffffff81000200 T __sched_text_start\n"
 				  "ffffffff81000200 t schedule\n"
 				  "ffffffff81000300 D not_code\n"
 				  "ffffffff81000400 W weak\n"
+				  "ffffffff81000800 T __sched_text_end\n"
+				  "ffffffff81000900 t later\n"
 				  "ffffffff81001000 T _etext\n"
 				  "ffffffff83000000 T _sinittext\n"
 				  "damaged line\n"
@@ -326,7 +329,9 @@ static void test_kallsyms(void **state)
 	assert_kernel(k, 0xffffffff810001ff, "first", NULL);
 	assert_kernel(k, 0xffffffff81000200, "schedule", NULL);
 	assert_kernel(k, 0xffffffff81000310, "schedule", NULL);
-	assert_kernel(k, 0xffffffff81000fff, "weak", NULL);
+	assert_kernel(k, 0xffffffff810007ff, "weak", NULL);
+	assert_kernel(k, 0xffffffff81000800, NULL, NULL);
+	assert_kernel(k, 0xffffffff81000fff, "later", NULL);
 	assert_kernel(k, 0xffffffff81001000, NULL, NULL);
 	assert_kernel(k, 0xffffffff83000010, NULL, NULL);
 	assert_kernel(k, 0xffffffffc0000fff, NULL, NULL);

@@ -34,7 +34,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "in/file", "in/link", "in/out",	"in/up",
+	static const char *const names[] = { "in/file", "in/link", "in/out",    "in/up",
 					     "in/pipe", "in/self", "in/secret", "in" };
 	struct fixture *f = *state;
 

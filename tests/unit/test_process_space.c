@@ -163,8 +163,8 @@ static void test_update(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),   cmocka_unit_test(test_join),
-		cmocka_unit_test(test_limit), cmocka_unit_test(test_model),
+		cmocka_unit_test(test_cut),    cmocka_unit_test(test_join),
+		cmocka_unit_test(test_limit),  cmocka_unit_test(test_model),
 		cmocka_unit_test(test_update),
 	};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * waits SECONDS [DIR]: one thread for each reason to wait, in amounts that it measures itself.
+ * waits SECONDS [DIR]: one thread for each reason to wait, in amounts that it measures itself,
+ * for SECONDS; then a thread that burns CPU time and two that share a CPU, for a quarter of that.
  *
  * Prints a line of JSON when its threads stand ready, begins at the first line on stdin, prints
  * the truth when all have done their work, and ends with the second line (or the end of stdin).
@@ -252,9 +253,18 @@ static NOINLINE void run_syncer(struct worker *w)
 	close(fd);
 }
 
+/* What burns begins when the waiting has ended, so that neither disturbs the other. */
+static void await_quiet(struct worker *w)
+{
+	while (time_left(w))
+		sleep_measured(w, w->stop_ns - now_ns());
+	sleep_measured(w, 20 * NS_PER_MS);
+}
+
 static NOINLINE void run_burner(struct worker *w)
 {
-	burn(w, duration_ns / 3, 0);
+	await_quiet(w);
+	burn(w, duration_ns / 4, 0);
 }
 
 /* Two of these share one CPU: each is preempted by the other, for about half of the time. */
@@ -262,11 +272,12 @@ static NOINLINE void run_rival(struct worker *w)
 {
 	cpu_set_t one, all;
 
+	await_quiet(w);
 	sched_getaffinity(0, sizeof(all), &all);
 	CPU_ZERO(&one);
 	CPU_SET(first_cpu, &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	burn(w, 0, duration_ns / 3);
+	burn(w, 0, duration_ns / 4);
 	sched_setaffinity(0, sizeof(all), &all);
 }
 
