@@ -113,8 +113,10 @@ class Foldd:
         if out is not None:
             at = self.args.index("--") if "--" in self.args[len(prefix):] else len(self.args)
             self.args[at:at] = ["-o", out]
+        # files, not pipes: a command that foldd has started may outlive it and keep them open
+        self.stdout, self.stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs
+            self.args, stdin=subprocess.DEVNULL, stdout=self.stdout, stderr=self.stderr, **kwargs
         )
 
     def pid(self):
@@ -139,18 +141,26 @@ class Foldd:
 
     def finish(self, timeout=PATIENCE_S):
         try:
-            out, err = self.process.communicate(timeout=timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            out, err = self.process.communicate()
-            raise AssertionError(f"foldd hangs: {self.args}\n{err.decode(errors='replace')}") from None
-        return Recording(self.args, self.dir, self.process.returncode, out, err.decode(errors="replace"))
+            self.process.wait()
+            raise AssertionError(f"foldd hangs: {self.args}\n{self.read(self.stderr)!r}") from None
+        return Recording(self.args, self.dir, self.process.returncode, self.read(self.stdout),
+                         self.read(self.stderr).decode(errors="replace"))
+
+    @staticmethod
+    def read(file):
+        file.seek(0)
+        return file.read()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
         end(self.process)
+        self.stdout.close()
+        self.stderr.close()
 
 
 def run_foldd(*args, **kwargs):

@@ -625,7 +625,7 @@ class Containers(TestCase):
         script = '"$1" 20 3000 & target=$!; shift; "$@" -p $target; status=$?; kill $target; echo $target; exit $status'
         done = subprocess.run(
             ["unshare", "-pfm", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", workload("shortlived"),
-             FOLDD, "record", "--threads", "-d", "0.7s", "-o", out],
+             FOLDD, "record", "--threads", "--quiet", "-d", "0.7s", "-o", out],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=foldd.PATIENCE_S, check=False,
         )

@@ -90,11 +90,13 @@ class ShortLived(TestCase):
         exact = sum(
             foldd.reason_ns(row, "sleep") for row in summary["processes"] if row["comm"] == "shortlived"
         )
-        self.assert_near(exact / 1000, truth, 0.01 * truth, "exact totals of exited processes")
+        # a sleep lasts at least what was asked for, and longer by the time that a timer is late
+        self.assertGreaterEqual(exact / 1000, truth, "exact totals of exited processes")
+        self.assertLess(exact / 1000, 1.25 * truth, "exact totals of exited processes")
         # the period may have risen in this storm, up to max_period
         p = -math.expm1(-MS * 1e6 / max(kind["max_period"], kind["period"], 1))
-        allowed = 0.01 * truth + 4 * MS * 1000 / p * math.sqrt(N * (1 - p))
-        self.assert_near(asleep, truth, allowed, "samples of exited processes")
+        allowed = 0.005 * truth + 4 * MS * 1000 / p * math.sqrt(N * (1 - p))
+        self.assert_near(asleep, exact / 1000, allowed, "samples of exited processes")
         self.assert_near(
             kind["attributed"] + kind["lost"], kind["total"],
             foldd.standard_errors(kind) + 0.005 * kind["total"], "attributed on the whole host",
