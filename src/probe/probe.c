@@ -21,6 +21,7 @@ struct probe {
 	struct ring_buffer *ring;
 	struct foldd_control *control;
 	struct foldd_mapping *pool;
+	struct foldd_tables *tables;
 	uint64_t start_ns;
 	uint64_t bad_records;
 	probe_record_fn record_fn; /* of the drain that runs now */
@@ -62,20 +63,26 @@ static int on_record(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+/* A map of one value, mapped for reading and writing; NULL with *e. */
+static void *map_value(const struct probe *p, const char *name, size_t size, struct err *e)
+{
+	void *value = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   probe_objects_map(p->objects, name), 0);
+
+	if (value == MAP_FAILED) {
+		err_set(e, EXIT_RUNTIME, "cannot map the BPF map \"%s\": %m", name);
+		return NULL;
+	}
+	return value;
+}
+
 static int map_memory(struct probe *p, struct err *e)
 {
-	p->control = mmap(NULL, sizeof(*p->control), PROT_READ | PROT_WRITE, MAP_SHARED,
-			  probe_objects_map(p->objects, "control"), 0);
-	if (p->control == MAP_FAILED) {
-		p->control = NULL;
-		return err_set(e, EXIT_RUNTIME, "cannot map the control block: %m");
-	}
-	p->pool = mmap(NULL, FOLDD_POOL_MAPPINGS * sizeof(*p->pool), PROT_READ | PROT_WRITE,
-		       MAP_SHARED, probe_objects_map(p->objects, "pool"), 0);
-	if (p->pool == MAP_FAILED) {
-		p->pool = NULL;
-		return err_set(e, EXIT_RUNTIME, "cannot map the pool of mappings: %m");
-	}
+	p->control = map_value(p, "control", sizeof(*p->control), e);
+	p->pool = map_value(p, "pool", sizeof(struct foldd_pool), e);
+	p->tables = map_value(p, "tables", sizeof(*p->tables), e);
+	if (!p->control || !p->pool || !p->tables)
+		return -1;
 	p->ring = ring_buffer__new(probe_objects_map(p->objects, "ring"), on_record, p, NULL);
 	if (!p->ring)
 		return err_set(e, EXIT_RUNTIME, "cannot map the ring buffer: %m");
@@ -267,6 +274,16 @@ int probe_procs_fd(const struct probe *p)
 	return probe_objects_map(p->objects, "procs");
 }
 
+struct foldd_tables *probe_tables(const struct probe *p)
+{
+	return p->tables;
+}
+
+int probe_chunks_fd(const struct probe *p)
+{
+	return probe_objects_map(p->objects, "chunks");
+}
+
 struct probe *probe_free(struct probe *p)
 {
 	if (!p)
@@ -275,7 +292,9 @@ struct probe *probe_free(struct probe *p)
 	if (p->control)
 		(void)munmap(p->control, sizeof(*p->control));
 	if (p->pool)
-		(void)munmap(p->pool, FOLDD_POOL_MAPPINGS * sizeof(*p->pool));
+		(void)munmap(p->pool, sizeof(struct foldd_pool));
+	if (p->tables)
+		(void)munmap(p->tables, sizeof(*p->tables));
 	probe_objects_free(p->objects);
 	free(p);
 	return NULL;

@@ -71,8 +71,10 @@ uint64_t probe_samples(const struct probe *p);
 uint64_t probe_max_period_ns(const struct probe *p);
 uint64_t probe_map_bytes(const struct probe *p); /* of all our maps, as the kernel accounts them */
 
-/* For unwind/: the pool of mappings (writable) and the hash of processes. */
+/* For unwind/: the pool of mappings (writable), the hash of processes, the unwind tables. */
 struct foldd_mapping *probe_pool(const struct probe *p);
 int probe_procs_fd(const struct probe *p);
+struct foldd_tables *probe_tables(const struct probe *p); /* unwind tables (writable) */
+int probe_chunks_fd(const struct probe *p);
 
 #endif
