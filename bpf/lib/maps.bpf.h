@@ -10,10 +10,10 @@
 #include <bpf/bpf_helpers.h>
 #include <foldd/record.h>
 
-#define RING_BYTES     (8 << 20) /* 0.4 s of the default rate at 1 KiB a sample */
+#define RING_BYTES     (4 << 20) /* 0.2 s of the default rate at 1 KiB a sample */
 #define RING_WAKE      (RING_BYTES / 4)
 #define PENDING_MAX    1024	 /* sampled waits between switch-in and sys_exit, or preempted */
-#define EXITED_MAX     65536	 /* (process, reason) pairs; swept by user space */
+#define EXITED_MAX     16384	 /* (process, reason) pairs; user space sweeps them each second */
 #define TARGETS_MAX    1024
 
 /* What a program works on: a record with room for any index that the verifier can think of. */

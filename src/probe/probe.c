@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -207,18 +208,35 @@ int probe_stop(struct probe *p, probe_record_fn record_fn, probe_total_fn total_
 	return err;
 }
 
-int probe_exited(struct probe *p, probe_exited_fn fn, void *ctx)
+/* No process and no zombie has this pid: none of its threads can still be in its last switch. */
+static bool is_gone(uint32_t tgid)
+{
+	return tgid && kill((pid_t)tgid, 0) && errno == ESRCH;
+}
+
+int probe_sweep_exited(struct probe *p, bool all, probe_exited_fn fn, void *ctx)
 {
 	int fd = probe_objects_map(p->objects, "exited");
+	_cleanup_buf_ struct buf keys;
 	struct foldd_exited_key key, *last = NULL;
+	const struct foldd_exited_key *k;
 	struct foldd_total total;
 
+	/* the keys first: taking one out while stepping on from it would start over */
+	buf_init(&keys, 64 << 20);
 	while (!bpf_map_get_next_key(fd, last, &key)) {
-		if (!bpf_map_lookup_elem(fd, &key, &total))
-			fn(ctx, &key, &total);
+		if (buf_add(&keys, &key, sizeof(key)))
+			return keys.error;
 		last = &key;
 	}
-	return errno == ENOENT ? 0 : -errno;
+	if (errno != ENOENT)
+		return -errno;
+	k = (const struct foldd_exited_key *)(const void *)keys.data;
+	for (size_t i = 0; i < keys.len / sizeof(key); i++)
+		if ((all || is_gone(k[i].tgid)) && !bpf_map_lookup_elem(fd, &k[i], &total) &&
+		    !bpf_map_delete_elem(fd, &k[i]))
+			fn(ctx, &k[i], &total);
+	return 0;
 }
 
 void probe_losses(const struct probe *p, enum foldd_kind kind, struct foldd_loss_count *ret)

@@ -60,10 +60,13 @@ static inline const uint64_t *probe_frames(const struct foldd_record *r)
 typedef void (*probe_total_fn)(void *ctx, const struct foldd_thread_total *t);
 int probe_stop(struct probe *p, probe_record_fn record_fn, probe_total_fn total_fn, void *ctx,
 	       struct err *e) __must_check;
-/* After stop: totals of the threads that exited during the window. */
+/*
+ * Totals of the threads that have exited: those of processes that are gone for good, or all of
+ * them (after stop). What fn was called for is taken out, so that the map stays small.
+ */
 typedef void (*probe_exited_fn)(void *ctx, const struct foldd_exited_key *k,
 				const struct foldd_total *t);
-int probe_exited(struct probe *p, probe_exited_fn fn, void *ctx) __must_check;
+int probe_sweep_exited(struct probe *p, bool all, probe_exited_fn fn, void *ctx) __must_check;
 
 /* Losses on the kernel side and in decoding so far; ret has FOLDD_LOSS_MAX entries. */
 void probe_losses(const struct probe *p, enum foldd_kind kind, struct foldd_loss_count *ret);

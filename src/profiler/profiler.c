@@ -28,6 +28,8 @@
  * on, and the kernel side only trusts a table that is younger than the exec. */
 #define SETTLE_NS 200000000ULL
 
+#define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
+
 /* How long building unwind tables may hold up the start, and each poll. */
 #define TABLES_START_NS 150000000ULL
 #define TABLES_POLL_NS	20000000ULL
@@ -49,6 +51,7 @@ struct profiler {
 	struct timespec start; /* CLOCK_REALTIME */
 	int pidfds[PROFILER_TARGETS_MAX];
 	uint64_t now_ns;   /* of the present poll */
+	uint64_t swept_ns; /* last sweep of exited threads */
 	uint64_t as_of_ns; /* the feed has been read up to here */
 	bool stopped;
 	char host[HOST_NAME_MAX + 1];
@@ -269,11 +272,27 @@ static int merge(struct profiler *p, struct err *e)
 	return 0;
 }
 
+static void on_exited(void *ctx, const struct foldd_exited_key *k, const struct foldd_total *t)
+{
+	struct profiler *p = ctx;
+
+	(void)totals_add_exited(&p->totals, k, t);
+}
+
 int profiler_poll(struct profiler *p, struct err *e)
 {
+	int err;
+
 	p->now_ns = monotonic_ns();
 	if (probe_drain(p->probe, on_record, p))
 		return err_set(e, EXIT_RUNTIME, "cannot read the ring buffer");
+	if (p->now_ns - p->swept_ns >= SWEEP_NS) {
+		p->swept_ns = p->now_ns;
+		err = probe_sweep_exited(p->probe, false, on_exited, p);
+		if (err)
+			return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
+				       strerror(-err));
+	}
 	return merge(p, e);
 }
 
@@ -342,13 +361,6 @@ static void on_total(void *ctx, const struct foldd_thread_total *t)
 	(void)totals_add_thread(&p->totals, t, p->options.threads);
 }
 
-static void on_exited(void *ctx, const struct foldd_exited_key *k, const struct foldd_total *t)
-{
-	struct profiler *p = ctx;
-
-	(void)totals_add_exited(&p->totals, k, t);
-}
-
 int profiler_stop(struct profiler *p, struct err *e)
 {
 	int err;
@@ -362,7 +374,7 @@ int profiler_stop(struct profiler *p, struct err *e)
 	p->stopped = true;
 	if (merge(p, e))
 		return -1;
-	err = probe_exited(p->probe, on_exited, p);
+	err = probe_sweep_exited(p->probe, true, on_exited, p);
 	if (err)
 		return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
 			       strerror(-err));
