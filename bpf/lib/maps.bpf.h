@@ -29,6 +29,9 @@ struct scratch {
 	__u16 n;	    /* frames so far */
 	__u8 end;	    /* enum foldd_walk_end */
 	__u8 raw;	    /* the process is not in the table */
+	__u8 ask_kernel;    /* then the kernel may be asked for its mappings */
+	__u8 pad[7];
+	struct foldd_mapping vma; /* its last answer */
 	__u64 window_base;  /* user address of window[0]; 0: not read */
 	__u64 window[WINDOW_WORDS];
 	struct foldd_record rec;
@@ -145,6 +148,13 @@ struct {
 	__type(key, __u32); /* tgid */
 	__type(value, struct foldd_proc);
 } procs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FOLDD_MAX_OBJECTS);
+	__type(key, struct foldd_inode);
+	__type(value, __u32); /* object */
+} inodes SEC(".maps");
 
 static const __u32 zero = 0;
 

@@ -77,6 +77,56 @@ static __always_inline const struct foldd_mapping *mapping_of(struct scratch *s,
 	return m;
 }
 
+/* bpf_find_vma: Linux 5.17, 7c7e3d31e785 */
+const volatile bool has_find_vma = false;
+
+/* A mapping as the kernel has it, in the form of the table. */
+static long on_vma(struct task_struct *t, struct vm_area_struct *vma, void *data)
+{
+	struct foldd_mapping *m = data;
+	struct foldd_inode key = {};
+	struct inode *inode;
+	__u32 *object;
+
+	m->object = 0;
+	m->start = m->end = 0;
+	if (!(vma->vm_flags & VM_EXEC))
+		return 0;
+	m->start = vma->vm_start;
+	m->end = vma->vm_end;
+	m->bias = 0;
+	if (!vma->vm_file)
+		return 0;
+	inode = vma->vm_file->f_inode;
+	key.ino = inode->i_ino;
+	key.dev = inode->i_sb->s_dev;
+	object = bpf_map_lookup_elem(&inodes, &key);
+	if (!object)
+		return 0;
+	m->object = *object;
+	m->bias = vma->vm_start - (vma->vm_pgoff << 12);
+	return 0;
+}
+
+/*
+ * The process is too new to be in the table: ask the kernel itself, where that is possible. Where
+ * interrupts are off it works only once, so only the walk at sys_exit does.
+ */
+static __always_inline const struct foldd_mapping *ask_kernel(struct scratch *s, __u64 address)
+{
+	const struct foldd_mapping *m = &s->vma;
+	struct foldd_mapping answer = {}; /* the helper takes nothing but stack memory */
+
+	if (!has_find_vma || !s->ask_kernel)
+		return NULL;
+	if (address >= m->start && address < m->end)
+		return m;
+	if (bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &answer, 0))
+		return NULL;
+	s->vma = answer;
+	return address >= m->start && address < m->end ? m : NULL;
+}
+
 /* The rule for the code at a file offset: CFI_CFA_NONE where no table says anything. */
 static __always_inline void find_rule(struct scratch *s, __u32 object, __u64 offset)
 {
@@ -177,20 +227,18 @@ __noinline int walk_step(struct scratch *s)
 	if (address >> USER_ADDRESS_BITS)
 		return walk_end(s, n ? FOLDD_WALK_BAD_FRAME : FOLDD_WALK_NO_MAPPING);
 	frame = address;
-	if (!s->raw) {
-		m = mapping_of(s, address);
-		if (!m && n) /* not code: whatever led here was wrong */
-			return walk_end(s, FOLDD_WALK_BAD_FRAME);
-		if (m && m->object)
-			frame = FOLDD_FRAME_OBJECT | (__u64)m->object << FOLDD_FRAME_ID_SHIFT |
-				((address - m->bias) & FOLDD_FRAME_OFFSET_MAX);
-	}
+	m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
+	if (!m && n && (!s->raw || s->ask_kernel)) /* not code: whatever led here was wrong */
+		return walk_end(s, FOLDD_WALK_BAD_FRAME);
+	if (m && m->object)
+		frame = FOLDD_FRAME_OBJECT | (__u64)m->object << FOLDD_FRAME_ID_SHIFT |
+			((address - m->bias) & FOLDD_FRAME_OFFSET_MAX);
 	at = n;
 	OPAQUE(at);
 	at &= SCRATCH_FRAMES - 1;
 	s->frames[at] = frame;
 	s->n = n + 1;
-	if (!m && !s->raw)
+	if (!m && (!s->raw || s->ask_kernel))
 		return walk_end(s, FOLDD_WALK_NO_MAPPING);
 	s->walk.rule.cfa_type = CFI_CFA_NONE;
 	if (m && m->object)
@@ -244,11 +292,13 @@ static __always_inline bool walk_start(struct scratch *s, struct pt_regs *regs, 
 	s->walk.ip = regs->ip;
 	s->walk.sp = regs->sp;
 	s->walk.bp = regs->bp;
+	s->walk.di = regs->di;
 	s->walk.phase = FOLDD_PHASE_START;
 	s->walk.exact = 1;
 	s->walk.lost = 0;
 	s->end = FOLDD_WALK_TOO_DEEP;
 	s->raw = 1;
+	s->ask_kernel = 0;
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	/* a table from before the last exec describes another program */
 	if (proc && proc->as_of_ns >= exec_ns && proc->count) {
@@ -272,11 +322,13 @@ static __always_inline void walk_finish(struct scratch *s)
 		c->ends[end & (FOLDD_WALK_END_MAX - 1)]++;
 }
 
-/* The stack of the current thread, whose memory is mapped now. */
+/* The stack of the current thread, whose memory is mapped now. irqs_on: interrupts are enabled. */
 static __always_inline void walk_current(struct scratch *s, struct pt_regs *regs, __u32 tgid,
-					 __u64 exec_ns)
+					 __u64 exec_ns, bool irqs_on)
 {
 	if (walk_start(s, regs, tgid, exec_ns)) {
+		s->vma.start = s->vma.end = 0;
+		s->ask_kernel = irqs_on && has_find_vma && s->raw;
 		s->window_base = s->walk.sp & ~7ULL;
 		if (bpf_probe_read_user(s->window, sizeof(s->window), (void *)s->window_base))
 			s->window_base = ~0ULL << 60; /* word by word then */

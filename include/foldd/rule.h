@@ -20,6 +20,7 @@ enum cfi_cfa {
 	CFI_CFA_RBP = 6,	 /* rbp + cfa_off */
 	CFI_CFA_DEREF_RSP = 7,	 /* *(rsp + cfi_deref_off()) + cfi_deref_add() */
 	CFI_CFA_DEREF_RBP = 8,	 /* *(rbp + cfi_deref_off()) + cfi_deref_add() */
+	CFI_CFA_RA_RDI = 9,	 /* rsp + cfa_off; the return address is in rdi (glibc's vfork) */
 };
 
 /* Where the caller's rbp is. */
@@ -67,6 +68,7 @@ static inline __u32 cfi_deref_add(const struct cfi_rule *r)
 /* A walk between two frames: the registers, and the words that it wants to see next. */
 struct foldd_walk {
 	__u64 ip, sp, bp;
+	__u64 di; /* of the innermost frame only */
 	__u64 cfa;
 	__u64 want[3]; /* addresses to read; 0: none */
 	__u64 got[3];  /* what is there */
@@ -82,6 +84,7 @@ enum foldd_phase {
 	FOLDD_PHASE_FRAME = 1,	/* return address, rbp or nothing */
 	FOLDD_PHASE_SIGNAL = 2, /* rip, rbp, rsp */
 	FOLDD_PHASE_DEREF = 3,	/* the word that the CFA is computed from */
+	FOLDD_PHASE_REGISTER = 4, /* nothing: the return address is in a register */
 };
 
 enum foldd_step {
@@ -144,6 +147,14 @@ static inline __attribute__((always_inline)) enum foldd_step foldd_apply_rule(st
 			return FOLDD_STEP_UNSUPPORTED;
 		w->cfa = w->bp + (__s64)w->rule.cfa_off;
 		return foldd_want_frame(w);
+	case CFI_CFA_RA_RDI:
+		if (!w->exact) /* the register is only known in the innermost frame */
+			return FOLDD_STEP_UNSUPPORTED;
+		w->cfa = w->sp + (__s64)w->rule.cfa_off;
+		w->want[0] = 0;
+		w->want[1] = 0;
+		w->phase = FOLDD_PHASE_REGISTER;
+		return FOLDD_STEP_READ;
 	case CFI_CFA_DEREF_RSP:
 	case CFI_CFA_DEREF_RBP:
 		if (w->rule.cfa_type == CFI_CFA_DEREF_RBP && w->lost)
@@ -190,6 +201,11 @@ static inline __attribute__((always_inline)) enum foldd_step foldd_take_words(st
 		w->exact = 1;
 		w->lost = 0;
 		return FOLDD_STEP_STOP; /* not the end: no words are wanted yet */
+	case FOLDD_PHASE_REGISTER:
+		w->ip = w->di;
+		w->sp = w->cfa;
+		w->exact = 0;
+		return FOLDD_STEP_STOP;
 	default:
 		w->ip = w->got[0];
 		w->sp = w->cfa;

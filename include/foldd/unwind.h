@@ -76,6 +76,13 @@ struct foldd_tables {
 	struct foldd_object objects[FOLDD_MAX_OBJECTS];
 };
 
+/* What a mapping's file is to the kernel: its inode. Map "inodes", for files seen before. */
+struct foldd_inode {
+	__u64 ino;
+	__u32 dev; /* as the kernel has it: major << 20 | minor */
+	__u32 pad;
+};
+
 struct foldd_proc {
 	__u32 first; /* index into the pool */
 	__u32 count; /* of mappings, at most FOLDD_PROC_MAPPINGS */

@@ -113,6 +113,7 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 		.target_cgroup_level = c->cgroup_level,
 		.switch_has_state = features_switch_has_state(),
 		.sleepable_iter = features_sleepable_iter(),
+		.find_vma = features_find_vma(),
 		.want_offcpu = c->kinds & 1U << FOLDD_KIND_OFFCPU,
 		.want_cpu = c->kinds & 1U << FOLDD_KIND_CPU,
 	};
@@ -300,6 +301,11 @@ struct foldd_tables *probe_tables(const struct probe *p)
 int probe_chunks_fd(const struct probe *p)
 {
 	return probe_objects_map(p->objects, "chunks");
+}
+
+int probe_inodes_fd(const struct probe *p)
+{
+	return probe_objects_map(p->objects, "inodes");
 }
 
 struct probe *probe_free(struct probe *p)

@@ -79,5 +79,6 @@ struct foldd_mapping *probe_pool(const struct probe *p);
 int probe_procs_fd(const struct probe *p);
 struct foldd_tables *probe_tables(const struct probe *p); /* unwind tables (writable) */
 int probe_chunks_fd(const struct probe *p);
+int probe_inodes_fd(const struct probe *p);
 
 #endif

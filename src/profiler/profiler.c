@@ -9,7 +9,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include "base/log.h"
@@ -139,7 +141,8 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 	if (objects_new(&p->objects) || processes_new(p->objects, &p->processes) ||
 	    names_new(p->objects, p->processes, &p->names) || fold_new(&p->fold) ||
 	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher) ||
-	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe), &p->tables))
+	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe),
+			      probe_inodes_fd(p->probe), &p->tables))
 		return out_of_memory(e);
 	if (config.mode == PROBE_PIDS)
 		processes_set_filter(p->processes, is_target, p);
@@ -224,13 +227,34 @@ static void build_table(struct profiler *p, uint32_t object)
 		log_debug("no room for the unwind table of object %u", object);
 }
 
+/* So that walks of a process that has just started know its files before /proc or the feed do. */
+static void publish_inode(struct profiler *p, uint32_t object)
+{
+	const struct object_file *file = objects_get(p->objects, object);
+	struct file_identity id;
+	struct stat st;
+
+	if (!file)
+		return;
+	id = file->id;
+	if (!id.ino && file->fd >= 0 && !fstat(file->fd, &st)) {
+		id.ino = st.st_ino;
+		id.major = major(st.st_dev);
+		id.minor = minor(st.st_dev);
+	}
+	if (id.ino && unwind_tables_add_inode(p->tables, object, id.major, id.minor, id.ino))
+		log_debug("no room for the inode of object %u", object);
+}
+
 /* Tables of the files that have come up since the last time, for as long as the budget lasts. */
 static void build_tables(struct profiler *p, uint64_t budget_ns)
 {
 	uint64_t end = monotonic_ns() + budget_ns;
 
-	while (p->next_object <= objects_count(p->objects) && monotonic_ns() < end)
+	while (p->next_object <= objects_count(p->objects) && monotonic_ns() < end) {
+		publish_inode(p, p->next_object);
 		build_table(p, p->next_object++);
+	}
 }
 
 int profiler_attach(struct profiler *p, struct err *e)

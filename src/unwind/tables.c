@@ -8,7 +8,7 @@
 
 struct unwind_tables {
 	struct foldd_tables *shared;
-	int chunks_fd;
+	int chunks_fd, inodes_fd;
 	struct foldd_chunk *chunks[FOLDD_MAX_CHUNKS]; /* mapped; NULL: not made yet */
 	uint32_t n_chunks;
 	uint32_t chunk;	   /* being filled */
@@ -25,7 +25,8 @@ static bool equal_rule(const void *owner, uint32_t value, const void *key)
 	return !memcmp(&t->shared->rules[value], key, sizeof(struct cfi_rule));
 }
 
-int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, struct unwind_tables **ret)
+int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, int inodes_fd,
+		      struct unwind_tables **ret)
 {
 	struct unwind_tables *t = calloc(1, sizeof(*t));
 
@@ -33,6 +34,7 @@ int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, struct unwind_
 		return -ENOMEM;
 	t->shared = shared;
 	t->chunks_fd = chunks_fd;
+	t->inodes_fd = inodes_fd;
 	*ret = t;
 	return 0;
 }
@@ -228,6 +230,14 @@ int unwind_tables_add(struct unwind_tables *t, uint32_t object, const struct cfi
 	t->n_pages += table->n_pages;
 	t->stats.objects++;
 	return 0;
+}
+
+int unwind_tables_add_inode(struct unwind_tables *t, uint32_t object, uint32_t major,
+			    uint32_t minor, uint64_t ino)
+{
+	struct foldd_inode key = { .ino = ino, .dev = major << 20 | (minor & 0xfffff) };
+
+	return bpf_map_update_elem(t->inodes_fd, &key, &object, BPF_ANY) ? -errno : 0;
 }
 
 void unwind_tables_stats(const struct unwind_tables *t, struct unwind_tables_stats *ret)

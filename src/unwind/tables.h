@@ -23,8 +23,8 @@ struct unwind_tables_stats {
 	uint32_t refused; /* objects for which there was no room */
 };
 
-/* shared: the one value of the "tables" map; chunks_fd: the "chunks" map. Both borrowed. */
-int unwind_tables_new(struct foldd_tables *shared, int chunks_fd,
+/* shared: the one value of the "tables" map; the "chunks" and "inodes" maps. All borrowed. */
+int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, int inodes_fd,
 		      struct unwind_tables **ret) __must_check;
 struct unwind_tables *unwind_tables_free(struct unwind_tables *t);
 DEFINE_CLEANUP(struct unwind_tables *, unwind_tables_free)
@@ -34,6 +34,12 @@ DEFINE_CLEANUP(struct unwind_tables *, unwind_tables_free)
  */
 int unwind_tables_add(struct unwind_tables *t, uint32_t object,
 		      const struct cfi_table *table) __must_check;
+/*
+ * Tell the kernel side which object the file with this device and inode is, for processes that
+ * are too new to have a table of mappings.
+ */
+int unwind_tables_add_inode(struct unwind_tables *t, uint32_t object, uint32_t major,
+			    uint32_t minor, uint64_t ino) __must_check;
 void unwind_tables_stats(const struct unwind_tables *t, struct unwind_tables_stats *ret);
 
 #endif
