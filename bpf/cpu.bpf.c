@@ -34,7 +34,8 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	s->rec.value_ns = c->cpu_period_ns;
 	s->rec.period_ns = 0;
 	if (!(st->flags & FOLDD_THREAD_KTHREAD))
-		walk_current(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns);
+		walk_current(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns,
+			     false);
 	at = s->rec.n_user;
 	if (at > SCRATCH_FRAMES / 2 - 1)
 		at = SCRATCH_FRAMES / 2 - 1;

@@ -74,7 +74,7 @@ static __always_inline void walk_at_switch_out(const struct foldd_control *c,
 	s = bpf_map_lookup_elem(&switch_scratch, &zero);
 	if (!s)
 		return;
-	walk_current(s, regs, st->tgid, st->exec_ns);
+	walk_current(s, regs, st->tgid, st->exec_ns, false);
 	if (pending_put(s, t, PENDING_WALKED))
 		st->flags |= FOLDD_THREAD_WALKED;
 	else
@@ -268,7 +268,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs)
 	count = __sync_lock_test_and_set(&st->n_pending, 0); /* the closing pass may come first */
 	if (!count)
 		return 0;
-	walk_current(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns);
+	walk_current(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns, true);
 	pending_send(s, c, t->pid, count, walked_save(s));
 	return 0;
 }

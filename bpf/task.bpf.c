@@ -139,20 +139,27 @@ static __always_inline void write_totals(struct bpf_iter__task *ctx, struct task
 	bpf_seq_write(ctx->meta->seq, out, sizeof(*out));
 }
 
+/* Read what the walk wants of another thread's memory. */
+static __always_inline int read_remote(struct scratch *s, struct task_struct *t)
+{
+	for (int i = 0; i < 3; i++) {
+		if (!s->walk.want[i])
+			break;
+		if (bpf_copy_from_user_task(&s->walk.got[i], sizeof(s->walk.got[i]),
+					    (void *)s->walk.want[i], t, 0))
+			return walk_end(s, FOLDD_WALK_UNREADABLE);
+	}
+	return 0;
+}
+
 /* The stack of another thread, which stays where it is: it is blocked, or we say what we saw. */
 static __always_inline void walk_remote(struct scratch *s, struct task_struct *t,
 					const struct foldd_thread *st)
 {
 	if (walk_start(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns)) {
-		for (int i = 0; i <= FOLDD_MAX_USER_FRAMES; i++) {
-			if (walk_step(s))
+		for (int i = 0; i <= WALK_STEPS; i++)
+			if (walk_step(s) || read_remote(s, t))
 				break;
-			if (bpf_copy_from_user_task(s->walk.pair, sizeof(s->walk.pair),
-						    (void *)s->walk.bp, t, 0)) {
-				s->walk.end = FOLDD_WALK_UNREADABLE;
-				break;
-			}
-		}
 	}
 	walk_finish(s);
 }

@@ -10,26 +10,30 @@
 #include <bpf/bpf_helpers.h>
 #include <foldd/record.h>
 
-#define RING_BYTES     (8 << 20) /* 0.4 s of the default rate at 1 KiB a sample */
+#define RING_BYTES     (4 << 20) /* 0.2 s of the default rate at 1 KiB a sample */
 #define RING_WAKE      (RING_BYTES / 4)
 #define PENDING_MAX    1024	 /* sampled waits between switch-in and sys_exit, or preempted */
-#define EXITED_MAX     65536	 /* (process, reason) pairs; swept by user space */
+#define EXITED_MAX     16384	 /* (process, reason) pairs; user space sweeps them each second */
 #define TARGETS_MAX    1024
 
 /* What a program works on: a record with room for any index that the verifier can think of. */
 #define SCRATCH_FRAMES 512
 
+/* The words above the stack pointer, read at once: most of what a walk wants is in there. */
+#define WINDOW_WORDS 256
+
 struct scratch {
-	struct {
-		__u64 ip, sp, bp;
-		__u64 pair[2]; /* saved frame pointer and return address at bp */
-		__u64 exec_ns;
-		__u32 first, count; /* the process's run of mappings */
-		__u32 cached;	    /* index of the last one that matched */
-		__u16 n;
-		__u8 end;
-		__u8 raw; /* the process is not in the table */
-	} walk;
+	struct foldd_walk walk;
+	__u32 first, count; /* the process's run of mappings */
+	__u32 cached;	    /* index of the last one that matched */
+	__u16 n;	    /* frames so far */
+	__u8 end;	    /* enum foldd_walk_end */
+	__u8 raw;	    /* the process is not in the table */
+	__u8 ask_kernel;    /* then the kernel may be asked for its mappings */
+	__u8 pad[7];
+	struct foldd_mapping vma; /* its last answer */
+	__u64 window_base;  /* user address of window[0]; 0: not read */
+	__u64 window[WINDOW_WORDS];
 	struct foldd_record rec;
 	__u64 frames[SCRATCH_FRAMES];
 };
@@ -116,11 +120,41 @@ struct {
 } pool SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct foldd_tables);
+} tables SEC(".maps");
+
+/* struct foldd_chunk each; made by user space as rows come in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, FOLDD_MAX_CHUNKS);
+	__uint(key_size, sizeof(__u32));
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct foldd_chunk));
+		});
+} chunks SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FOLDD_MAX_PROCESSES);
 	__type(key, __u32); /* tgid */
 	__type(value, struct foldd_proc);
 } procs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FOLDD_MAX_OBJECTS);
+	__type(key, struct foldd_inode);
+	__type(value, __u32); /* object */
+} inodes SEC(".maps");
 
 static const __u32 zero = 0;
 

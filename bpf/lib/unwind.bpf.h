@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * The walk over a user stack: one step function, verified once and called from a bounded loop.
- * A step turns the present address into a frame, (object, offset) where the process is in the
- * table, and checks the frame pointer before anybody follows it; the caller reads what the
- * frame pointer points at, since that differs between one's own stack and another thread's.
+ * The walk over a user stack: one step function, verified once and called from a bounded loop. A
+ * step turns the present address into a frame, (object, offset) where the process is in the table,
+ * finds the unwind rule for it (the frame pointer where there is none), and says which words it
+ * wants to see; the caller reads them, since that differs between one's own stack and another's.
  */
 #ifndef FOLDD_UNWIND_BPF_H
 #define FOLDD_UNWIND_BPF_H
@@ -11,8 +11,8 @@
 #include "maps.bpf.h"
 #include "compat.bpf.h"
 
-#define WALK_FRAME_BYTES_MAX (1 << 20) /* a larger frame means a wrong frame pointer */
-#define USER_ADDRESS_BITS    47
+#define WALK_STEPS	 (2 * FOLDD_MAX_USER_FRAMES) /* a dereferencing rule takes two */
+#define USER_ADDRESS_BITS 47
 
 /* Keep clang from turning the arithmetic back into branches, which the verifier would multiply. */
 #define OPAQUE(x) asm volatile("" : "+r"(x))
@@ -56,85 +56,223 @@ static __always_inline __u32 search_mapping(const struct foldd_mapping *maps, __
 	return (__u32)((first + pos) & (FOLDD_POOL_MAPPINGS - 1));
 }
 
-/* The frame for an address: 0 when no mapping covers it. */
-static __always_inline __u64 frame_of(struct scratch *s, __u64 address)
+/* Mapping that covers the address, by index; false: none. */
+static __always_inline const struct foldd_mapping *mapping_of(struct scratch *s, __u64 address)
 {
-	const struct foldd_mapping *maps, *m;
-	const struct foldd_pool *all;
+	const struct foldd_pool *all = bpf_map_lookup_elem(&pool, &zero);
+	const struct foldd_mapping *m;
 	__u32 i;
 
-	if (s->walk.raw)
-		return address;
-	all = bpf_map_lookup_elem(&pool, &zero);
 	if (!all)
+		return NULL;
+	i = s->cached & (FOLDD_POOL_MAPPINGS - 1);
+	m = &all->mappings[i];
+	if (address >= m->start && address < m->end)
+		return m;
+	i = search_mapping(all->mappings, s->first, s->count, address);
+	m = &all->mappings[i];
+	if (address < m->start || address >= m->end)
+		return NULL;
+	s->cached = i;
+	return m;
+}
+
+/* bpf_find_vma: Linux 5.17, 7c7e3d31e785 */
+const volatile bool has_find_vma = false;
+
+/* A mapping as the kernel has it, in the form of the table. */
+static long on_vma(struct task_struct *t, struct vm_area_struct *vma, void *data)
+{
+	struct foldd_mapping *m = data;
+	struct foldd_inode key = {};
+	struct inode *inode;
+	__u32 *object;
+
+	m->object = 0;
+	m->start = m->end = 0;
+	if (!(vma->vm_flags & VM_EXEC))
 		return 0;
-	maps = all->mappings;
-	i = s->walk.cached & (FOLDD_POOL_MAPPINGS - 1);
-	m = &maps[i];
-	if (address < m->start || address >= m->end) {
-		i = search_mapping(maps, s->walk.first, s->walk.count, address);
-		m = &maps[i];
-		if (address < m->start || address >= m->end)
-			return 0;
-		s->walk.cached = i;
-	}
-	if (!m->object)
-		return address;
-	return FOLDD_FRAME_OBJECT | (__u64)m->object << FOLDD_FRAME_ID_SHIFT |
-	       ((address - m->bias) & FOLDD_FRAME_OFFSET_MAX);
+	m->start = vma->vm_start;
+	m->end = vma->vm_end;
+	m->bias = 0;
+	if (!vma->vm_file)
+		return 0;
+	inode = vma->vm_file->f_inode;
+	key.ino = inode->i_ino;
+	key.dev = inode->i_sb->s_dev;
+	object = bpf_map_lookup_elem(&inodes, &key);
+	if (!object)
+		return 0;
+	m->object = *object;
+	m->bias = vma->vm_start - (vma->vm_pgoff << 12);
+	return 0;
 }
 
 /*
- * One step: append the frame for the present address, then check the frame pointer. 0: go on
- * with reading walk.pair from walk.bp; 1: the walk has ended as walk.end says.
+ * The process is too new to be in the table: ask the kernel itself, where that is possible. Where
+ * interrupts are off it works only once, so only the walk at sys_exit does.
+ */
+static __always_inline const struct foldd_mapping *ask_kernel(struct scratch *s, __u64 address)
+{
+	const struct foldd_mapping *m = &s->vma;
+	struct foldd_mapping answer = {}; /* the helper takes nothing but stack memory */
+
+	if (!has_find_vma || !s->ask_kernel)
+		return NULL;
+	if (address >= m->start && address < m->end)
+		return m;
+	if (bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &answer, 0))
+		return NULL;
+	s->vma = answer;
+	return address >= m->start && address < m->end ? m : NULL;
+}
+
+/* The rule for the code at a file offset: CFI_CFA_NONE where no table says anything. */
+static __always_inline void find_rule(struct scratch *s, __u32 object, __u64 offset)
+{
+	const struct foldd_tables *t = bpf_map_lookup_elem(&tables, &zero);
+	const struct foldd_object *o;
+	const struct foldd_page *page;
+	const struct foldd_chunk *rows;
+	__u64 pos, idx, probe, before, inside, n, step, low = offset & 0xffff;
+	__u32 chunk, at, row;
+	void *inner;
+
+	s->walk.rule.cfa_type = CFI_CFA_NONE;
+	if (!t)
+		return;
+	o = &t->objects[object & (FOLDD_MAX_OBJECTS - 1)];
+	at = (__u32)(offset >> 16) - o->low;
+	if (at >= o->n)
+		return;
+	at += o->first_page;
+	page = &t->pages[at & (FOLDD_MAX_PAGES - 1)];
+	n = page->n;
+	step = page->step;
+	chunk = page->row / FOLDD_CHUNK_ROWS;
+	pos = page->row & (FOLDD_CHUNK_ROWS - 1);
+	if (!n)
+		return;
+	inner = bpf_map_lookup_elem(&chunks, &chunk);
+	if (!inner)
+		return;
+	rows = bpf_map_lookup_elem(inner, &zero);
+	if (!rows)
+		return;
+	/* without branches, as in search_mapping: the last row at or below the low 16 bits */
+	n += pos;
+	for (int i = 0; i < 16; i++) {
+		if (!step)
+			break;
+		idx = pos + step;
+		probe = idx;
+		OPAQUE(probe);
+		probe &= FOLDD_CHUNK_ROWS - 1;
+		before = ((__u64)(rows->rows[probe] >> 16) - low - 1) >> 63;
+		OPAQUE(before);
+		inside = (idx - n) >> 63;
+		OPAQUE(inside);
+		pos += step * (before & inside);
+		OPAQUE(pos);
+		step >>= 1;
+	}
+	row = rows->rows[pos & (FOLDD_CHUNK_ROWS - 1)];
+	s->walk.rule = t->rules[row & (FOLDD_MAX_RULES - 1)];
+}
+
+static __always_inline int walk_end(struct scratch *s, __u8 end)
+{
+	s->end = end;
+	return 1;
+}
+
+/* No rule: the frame pointer, if there is reason to believe in it. */
+static __always_inline int step_frame_pointer(struct scratch *s)
+{
+	if (!s->walk.bp && !s->walk.lost) /* with no frame before, nobody has set it yet */
+		return walk_end(s, s->n > 1 ? FOLDD_WALK_ROOT : FOLDD_WALK_BAD_FRAME);
+	if (foldd_apply_frame_pointer(&s->walk) != FOLDD_STEP_READ)
+		return walk_end(s, FOLDD_WALK_BAD_FRAME);
+	return 0;
+}
+
+/*
+ * One step: take the words that were wanted, append the frame for the address that they lead to,
+ * apply the rule for it. 0: read what walk.want says and come again; 1: the walk has ended as
+ * s->end says.
  */
 __noinline int walk_step(struct scratch *s)
 {
-	__u64 address, frame, bp;
+	const struct foldd_mapping *m = NULL;
+	__u64 address, frame;
 	__u32 n, at;
 
 	if (!s)
 		return 1;
-	n = s->walk.n;
-	if (n) {
-		/* what the caller has read: the frame before this one */
-		s->walk.sp = s->walk.bp + 16;
-		s->walk.bp = s->walk.pair[0];
-		s->walk.ip = s->walk.pair[1];
-		if (!s->walk.ip) {
-			s->walk.end = FOLDD_WALK_ROOT;
-			return 1;
-		}
+	n = s->n;
+	if (s->walk.phase != FOLDD_PHASE_START) {
+		enum foldd_step step = foldd_take_words(&s->walk);
+
+		if (step == FOLDD_STEP_READ)
+			return 0;
+		if (step == FOLDD_STEP_NO_PROGRESS)
+			return walk_end(s, FOLDD_WALK_NO_PROGRESS);
+		if (!s->walk.ip)
+			return walk_end(s, FOLDD_WALK_ROOT);
 	}
-	if (n >= FOLDD_MAX_USER_FRAMES) {
-		s->walk.end = FOLDD_WALK_TOO_DEEP;
-		return 1;
-	}
+	if (n >= FOLDD_MAX_USER_FRAMES)
+		return walk_end(s, FOLDD_WALK_TOO_DEEP);
 	/* a return address may be the first of the next function: look up the call before it */
-	address = s->walk.ip - (n ? 1 : 0);
-	if (address >> USER_ADDRESS_BITS) {
-		s->walk.end = n ? FOLDD_WALK_BAD_FRAME : FOLDD_WALK_NO_MAPPING;
-		return 1;
-	}
-	frame = frame_of(s, address);
-	if (!frame && n) { /* not code: the frame pointer was no frame pointer */
-		s->walk.end = FOLDD_WALK_BAD_FRAME;
-		return 1;
-	}
+	address = s->walk.ip - (s->walk.exact ? 0 : 1);
+	if (address >> USER_ADDRESS_BITS)
+		return walk_end(s, n ? FOLDD_WALK_BAD_FRAME : FOLDD_WALK_NO_MAPPING);
+	frame = address;
+	m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
+	if (!m && n && (!s->raw || s->ask_kernel)) /* not code: whatever led here was wrong */
+		return walk_end(s, FOLDD_WALK_BAD_FRAME);
+	if (m && m->object)
+		frame = FOLDD_FRAME_OBJECT | (__u64)m->object << FOLDD_FRAME_ID_SHIFT |
+			((address - m->bias) & FOLDD_FRAME_OFFSET_MAX);
 	at = n;
 	OPAQUE(at);
 	at &= SCRATCH_FRAMES - 1;
-	s->frames[at] = frame ? frame : address;
-	s->walk.n = n + 1;
-	bp = s->walk.bp;
-	if (!bp) {
-		/* with no link followed, a 0 only says that nobody has set the frame pointer */
-		s->walk.end = n ? FOLDD_WALK_ROOT : FOLDD_WALK_BAD_FRAME;
-		return 1;
+	s->frames[at] = frame;
+	s->n = n + 1;
+	if (!m && (!s->raw || s->ask_kernel))
+		return walk_end(s, FOLDD_WALK_NO_MAPPING);
+	s->walk.rule.cfa_type = CFI_CFA_NONE;
+	if (m && m->object)
+		find_rule(s, m->object, address - m->bias);
+	switch (foldd_apply_rule(&s->walk)) {
+	case FOLDD_STEP_READ:
+		return 0;
+	case FOLDD_STEP_STOP:
+		return walk_end(s, FOLDD_WALK_ROOT);
+	case FOLDD_STEP_FRAME_POINTER:
+		return step_frame_pointer(s);
+	case FOLDD_STEP_NO_PROGRESS:
+		return walk_end(s, FOLDD_WALK_NO_PROGRESS);
+	default:
+		return walk_end(s, FOLDD_WALK_UNSUPPORTED);
 	}
-	if ((bp & 7) || bp < s->walk.sp || bp - s->walk.sp > WALK_FRAME_BYTES_MAX) {
-		s->walk.end = frame ? FOLDD_WALK_BAD_FRAME : FOLDD_WALK_NO_MAPPING;
+}
+
+/* Read what the walk wants of the current thread's own memory. */
+__noinline int walk_read(struct scratch *s)
+{
+	if (!s)
 		return 1;
+	for (int i = 0; i < 3; i++) {
+		__u64 address = s->walk.want[i], word;
+
+		if (!address)
+			break;
+		word = (address - s->window_base) >> 3;
+		if (word < WINDOW_WORDS && !(address & 7))
+			s->walk.got[i] = s->window[word & (WINDOW_WORDS - 1)];
+		else if (bpf_probe_read_user(&s->walk.got[i], sizeof(s->walk.got[i]),
+					     (void *)address))
+			return walk_end(s, FOLDD_WALK_UNREADABLE);
 	}
 	return 0;
 }
@@ -145,23 +283,28 @@ static __always_inline bool walk_start(struct scratch *s, struct pt_regs *regs, 
 {
 	struct foldd_proc *proc;
 
-	s->walk.n = 0;
+	s->n = 0;
 	s->rec.maps_as_of_ns = 0;
 	if (regs->cs == USER_CS32) {
-		s->walk.end = FOLDD_WALK_COMPAT;
+		s->end = FOLDD_WALK_COMPAT;
 		return false;
 	}
 	s->walk.ip = regs->ip;
 	s->walk.sp = regs->sp;
 	s->walk.bp = regs->bp;
-	s->walk.end = FOLDD_WALK_TOO_DEEP;
-	s->walk.raw = 1;
+	s->walk.di = regs->di;
+	s->walk.phase = FOLDD_PHASE_START;
+	s->walk.exact = 1;
+	s->walk.lost = 0;
+	s->end = FOLDD_WALK_TOO_DEEP;
+	s->raw = 1;
+	s->ask_kernel = 0;
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	/* a table from before the last exec describes another program */
 	if (proc && proc->as_of_ns >= exec_ns && proc->count) {
-		s->walk.raw = 0;
-		s->walk.first = s->walk.cached = proc->first;
-		s->walk.count = proc->count;
+		s->raw = 0;
+		s->first = s->cached = proc->first;
+		s->count = proc->count;
 		s->rec.maps_as_of_ns = proc->as_of_ns;
 	}
 	return true;
@@ -171,28 +314,27 @@ static __always_inline bool walk_start(struct scratch *s, struct pt_regs *regs, 
 static __always_inline void walk_finish(struct scratch *s)
 {
 	struct walk_count *c = bpf_map_lookup_elem(&walks, &zero);
-	__u32 end = s->walk.end;
+	__u32 end = s->end;
 
 	s->rec.walk_end = end;
-	s->rec.n_user = s->walk.n;
+	s->rec.n_user = s->n;
 	if (c)
 		c->ends[end & (FOLDD_WALK_END_MAX - 1)]++;
 }
 
-/* The stack of the current thread, whose memory is mapped now. */
+/* The stack of the current thread, whose memory is mapped now. irqs_on: interrupts are enabled. */
 static __always_inline void walk_current(struct scratch *s, struct pt_regs *regs, __u32 tgid,
-					 __u64 exec_ns)
+					 __u64 exec_ns, bool irqs_on)
 {
 	if (walk_start(s, regs, tgid, exec_ns)) {
-		for (int i = 0; i <= FOLDD_MAX_USER_FRAMES; i++) {
-			if (walk_step(s))
+		s->vma.start = s->vma.end = 0;
+		s->ask_kernel = irqs_on && has_find_vma && s->raw;
+		s->window_base = s->walk.sp & ~7ULL;
+		if (bpf_probe_read_user(s->window, sizeof(s->window), (void *)s->window_base))
+			s->window_base = ~0ULL << 60; /* word by word then */
+		for (int i = 0; i <= WALK_STEPS; i++)
+			if (walk_step(s) || walk_read(s))
 				break;
-			if (bpf_probe_read_user(s->walk.pair, sizeof(s->walk.pair),
-						(void *)s->walk.bp)) {
-				s->walk.end = FOLDD_WALK_UNREADABLE;
-				break;
-			}
-		}
 	}
 	walk_finish(s);
 }

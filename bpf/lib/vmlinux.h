@@ -78,14 +78,28 @@ struct socket {
 	struct sock *sk;
 };
 
+struct super_block {
+	unsigned int s_dev;
+};
+
 struct inode {
 	unsigned short i_mode;
 	unsigned int i_rdev;
+	unsigned long i_ino;
+	struct super_block *i_sb;
 };
 
 struct file {
 	struct inode *f_inode;
 	void *private_data;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_pgoff;
+	unsigned long vm_flags;
+	struct file *vm_file;
 };
 
 struct fdtable {
@@ -159,6 +173,8 @@ struct linux_binprm;
 #define PF_EXITING   0x00000004
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
+
+#define VM_EXEC 0x4 /* include/linux/mm.h */
 
 #define USER_CS32 0x23 /* __USER32_CS: 32-bit code */
 

@@ -7,6 +7,7 @@
 #define FOLDD_UNWIND_H
 
 #include <linux/types.h>
+#include "rule.h"
 
 /*
  * A user frame as it leaves the kernel. With bit 63 set it is (object, file offset): bits 62..40
@@ -40,6 +41,48 @@ struct foldd_pool {
 	struct foldd_mapping mappings[FOLDD_POOL_MAPPINGS];
 };
 
+/*
+ * Unwind tables, as field note unwinding-and-symbols (5) measured them: rows of 4 bytes,
+ * pc_low << 16 | rule, sorted within pages of 64 KiB of the file's code; a page's first row has
+ * pc_low 0. The tables of a file are written once and used by every process that maps it.
+ */
+#define FOLDD_CHUNK_ROWS  262144 /* 1 MiB; a page's rows lie in one chunk */
+#define FOLDD_MAX_CHUNKS  128	 /* 33.5 million rows */
+#define FOLDD_MAX_PAGES	  65536	 /* 4 GiB of code */
+#define FOLDD_MAX_RULES	  32768	 /* a whole Debian disk has 4,509 distinct ones */
+#define FOLDD_MAX_OBJECTS 16384
+
+struct foldd_chunk {
+	__u32 rows[FOLDD_CHUNK_ROWS];
+};
+
+struct foldd_page {
+	__u32 row;  /* chunk << 18 | index */
+	__u16 n;    /* rows; 0: no CFI here */
+	__u16 step; /* largest power of two below n (1 for n = 1): where the search starts */
+};
+
+/* By number of the object. n is written last: until then there is no table. */
+struct foldd_object {
+	__u32 first_page; /* index into the pages */
+	__u32 low;	  /* file offset >> 16 of that page */
+	__u32 n;	  /* pages */
+	__u32 pad;
+};
+
+struct foldd_tables {
+	struct cfi_rule rules[FOLDD_MAX_RULES];
+	struct foldd_page pages[FOLDD_MAX_PAGES];
+	struct foldd_object objects[FOLDD_MAX_OBJECTS];
+};
+
+/* What a mapping's file is to the kernel: its inode. Map "inodes", for files seen before. */
+struct foldd_inode {
+	__u64 ino;
+	__u32 dev; /* as the kernel has it: major << 20 | minor */
+	__u32 pad;
+};
+
 struct foldd_proc {
 	__u32 first; /* index into the pool */
 	__u32 count; /* of mappings, at most FOLDD_PROC_MAPPINGS */
@@ -57,7 +100,9 @@ struct foldd_proc {
 	X(RATE, 6, "rate", "[stack not taken: rate limit]")                                        \
 	X(EXITED, 7, "exited", "[stack not taken: thread exited]")                                 \
 	X(COMPAT, 8, "compat", "[stack not taken: 32-bit code]")                                   \
-	X(BLOCKED, 9, "blocked", "[stack not taken: thread still blocked]")
+	X(BLOCKED, 9, "blocked", "[stack not taken: thread still blocked]")                        \
+	X(UNSUPPORTED, 10, "unsupported", "[stack cut: unwind rule not supported]")                \
+	X(NO_PROGRESS, 11, "no_progress", "[stack cut: stack pointer does not advance]")
 
 #define FOLDD_WALK_END_MAX 16
 

@@ -11,6 +11,7 @@
 #ifndef FOLDD_OBJECT_CFI_H
 #define FOLDD_OBJECT_CFI_H
 
+#include <foldd/rule.h>
 #include "base/table.h"
 #include "object/object.h"
 
@@ -21,61 +22,6 @@
 #define CFI_PAGES_MAX     65536      /* code past 4 GiB has no rows */
 #define CFI_OFFSET_MAX    ((uint64_t)CFI_PAGES_MAX << CFI_PAGE_SHIFT)
 #define CFI_RULES_MAX     65536 /* what 16 bits number */
-
-/* How the CFA is found; the return address is at CFA - 8 for all from PLT on. */
-enum cfi_cfa {
-	CFI_CFA_NONE = 0,        /* no CFI here: follow the frame pointer, if it looks like one */
-	CFI_CFA_UNSUPPORTED = 1, /* CFI that these rules cannot express: the walk ends */
-	CFI_CFA_STOP = 2,        /* the return address is undefined: the root of the stack */
-	CFI_CFA_SIGNAL = 3,      /* rt_sigframe at rsp: see CFI_SIGNAL_* */
-	CFI_CFA_PLT = 4,         /* rsp + 8 + (((pc & 15) >= cfa_off) << 3) */
-	CFI_CFA_RSP = 5,         /* rsp + cfa_off */
-	CFI_CFA_RBP = 6,         /* rbp + cfa_off */
-	CFI_CFA_DEREF_RSP = 7,   /* *(rsp + cfi_deref_off()) + cfi_deref_add() */
-	CFI_CFA_DEREF_RBP = 8,   /* *(rbp + cfi_deref_off()) + cfi_deref_add() */
-};
-
-/* Where the caller's rbp is. */
-enum cfi_rbp {
-	CFI_RBP_SAME = 0,  /* in rbp */
-	CFI_RBP_CFA = 1,   /* at CFA + rbp_off */
-	CFI_RBP_FRAME = 2, /* at this frame's rbp + rbp_off */
-	CFI_RBP_LOST = 3,  /* nowhere that these rules can express */
-};
-
-/* Where the kernel has put the interrupted registers: bytes from rsp in the signal trampoline. */
-#define CFI_SIGNAL_RBP 120
-#define CFI_SIGNAL_RSP 160
-#define CFI_SIGNAL_RIP 168
-
-struct cfi_rule {
-	int32_t cfa_off;
-	int16_t rbp_off;
-	uint8_t cfa_type; /* enum cfi_cfa */
-	uint8_t rbp_type; /* enum cfi_rbp */
-};
-
-_Static_assert(sizeof(struct cfi_rule) == 8, "8 bytes a rule, without padding");
-
-/* A dereferencing CFA packs two numbers: 24 bits signed to read at, 8 bits unsigned to add. */
-#define CFI_DEREF_OFF_MAX ((1 << 23) - 1)
-#define CFI_DEREF_OFF_MIN (-(1 << 23))
-#define CFI_DEREF_ADD_MAX UINT8_MAX
-
-static inline int32_t cfi_deref_pack(int32_t off, uint8_t add)
-{
-	return (int32_t)((uint32_t)add << 24 | ((uint32_t)off & 0xffffff));
-}
-
-static inline int32_t cfi_deref_off(const struct cfi_rule *r)
-{
-	return (int32_t)((uint32_t)r->cfa_off << 8) >> 8;
-}
-
-static inline uint32_t cfi_deref_add(const struct cfi_rule *r)
-{
-	return (uint32_t)r->cfa_off >> 24;
-}
 
 /* Where the rows go. Either function ends the building by a negative errno. */
 struct cfi_sink {

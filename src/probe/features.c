@@ -24,7 +24,7 @@
 
 static struct feature features[FEATURES_MAX];
 static size_t n_features;
-static bool probed, switch_has_state, sleepable_iter;
+static bool probed, switch_has_state, sleepable_iter, find_vma;
 
 static struct feature *add(const char *name, const char *wanted_by, int status, bool available)
 {
@@ -177,6 +177,11 @@ static void probe_btf(void)
 		sleepable_iter);
 	explain(f, "before Linux 5.18: no bpf_copy_from_user_task",
 		"nothing to do; such waits carry their kernel stack only");
+	find_vma = has_helper(btf, "BPF_FUNC_find_vma");
+	f = add("mappings of the current process", "whole stacks of processes that have just started",
+		0, find_vma);
+	explain(f, "before Linux 5.17: no bpf_find_vma",
+		"nothing to do; the first stacks of a new process may be cut");
 	btf__free(btf);
 }
 
@@ -280,4 +285,12 @@ bool features_sleepable_iter(void)
 
 	(void)features_probe(&n);
 	return sleepable_iter;
+}
+
+bool features_find_vma(void)
+{
+	size_t n;
+
+	(void)features_probe(&n);
+	return find_vma;
 }

@@ -110,6 +110,7 @@ static int load_offcpu(struct probe_objects *o, struct err *e)
 	o->offcpu->rodata->pidns_inum = k->pidns_inum;
 	o->offcpu->rodata->switch_has_state = k->switch_has_state;
 	o->offcpu->rodata->want_samples = k->want_offcpu;
+	o->offcpu->rodata->has_find_vma = k->find_vma;
 	(void)bpf_program__set_autoload(o->offcpu->progs.on_sys_exit, k->want_offcpu);
 	err = share_maps(o->task->obj, o->offcpu->obj);
 	if (!err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ struct probe {
 	struct ring_buffer *ring;
 	struct foldd_control *control;
 	struct foldd_mapping *pool;
+	struct foldd_tables *tables;
 	uint64_t start_ns;
 	uint64_t bad_records;
 	probe_record_fn record_fn; /* of the drain that runs now */
@@ -62,20 +64,26 @@ static int on_record(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+/* A map of one value, mapped for reading and writing; NULL with *e. */
+static void *map_value(const struct probe *p, const char *name, size_t size, struct err *e)
+{
+	void *value = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   probe_objects_map(p->objects, name), 0);
+
+	if (value == MAP_FAILED) {
+		err_set(e, EXIT_RUNTIME, "cannot map the BPF map \"%s\": %m", name);
+		return NULL;
+	}
+	return value;
+}
+
 static int map_memory(struct probe *p, struct err *e)
 {
-	p->control = mmap(NULL, sizeof(*p->control), PROT_READ | PROT_WRITE, MAP_SHARED,
-			  probe_objects_map(p->objects, "control"), 0);
-	if (p->control == MAP_FAILED) {
-		p->control = NULL;
-		return err_set(e, EXIT_RUNTIME, "cannot map the control block: %m");
-	}
-	p->pool = mmap(NULL, FOLDD_POOL_MAPPINGS * sizeof(*p->pool), PROT_READ | PROT_WRITE,
-		       MAP_SHARED, probe_objects_map(p->objects, "pool"), 0);
-	if (p->pool == MAP_FAILED) {
-		p->pool = NULL;
-		return err_set(e, EXIT_RUNTIME, "cannot map the pool of mappings: %m");
-	}
+	p->control = map_value(p, "control", sizeof(*p->control), e);
+	p->pool = map_value(p, "pool", sizeof(struct foldd_pool), e);
+	p->tables = map_value(p, "tables", sizeof(*p->tables), e);
+	if (!p->control || !p->pool || !p->tables)
+		return -1;
 	p->ring = ring_buffer__new(probe_objects_map(p->objects, "ring"), on_record, p, NULL);
 	if (!p->ring)
 		return err_set(e, EXIT_RUNTIME, "cannot map the ring buffer: %m");
@@ -105,6 +113,7 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 		.target_cgroup_level = c->cgroup_level,
 		.switch_has_state = features_switch_has_state(),
 		.sleepable_iter = features_sleepable_iter(),
+		.find_vma = features_find_vma(),
 		.want_offcpu = c->kinds & 1U << FOLDD_KIND_OFFCPU,
 		.want_cpu = c->kinds & 1U << FOLDD_KIND_CPU,
 	};
@@ -200,18 +209,35 @@ int probe_stop(struct probe *p, probe_record_fn record_fn, probe_total_fn total_
 	return err;
 }
 
-int probe_exited(struct probe *p, probe_exited_fn fn, void *ctx)
+/* No process and no zombie has this pid: none of its threads can still be in its last switch. */
+static bool is_gone(uint32_t tgid)
+{
+	return tgid && kill((pid_t)tgid, 0) && errno == ESRCH;
+}
+
+int probe_sweep_exited(struct probe *p, bool all, probe_exited_fn fn, void *ctx)
 {
 	int fd = probe_objects_map(p->objects, "exited");
+	_cleanup_buf_ struct buf keys;
 	struct foldd_exited_key key, *last = NULL;
+	const struct foldd_exited_key *k;
 	struct foldd_total total;
 
+	/* the keys first: taking one out while stepping on from it would start over */
+	buf_init(&keys, 64 << 20);
 	while (!bpf_map_get_next_key(fd, last, &key)) {
-		if (!bpf_map_lookup_elem(fd, &key, &total))
-			fn(ctx, &key, &total);
+		if (buf_add(&keys, &key, sizeof(key)))
+			return keys.error;
 		last = &key;
 	}
-	return errno == ENOENT ? 0 : -errno;
+	if (errno != ENOENT)
+		return -errno;
+	k = (const struct foldd_exited_key *)(const void *)keys.data;
+	for (size_t i = 0; i < keys.len / sizeof(key); i++)
+		if ((all || is_gone(k[i].tgid)) && !bpf_map_lookup_elem(fd, &k[i], &total) &&
+		    !bpf_map_delete_elem(fd, &k[i]))
+			fn(ctx, &k[i], &total);
+	return 0;
 }
 
 void probe_losses(const struct probe *p, enum foldd_kind kind, struct foldd_loss_count *ret)
@@ -267,6 +293,21 @@ int probe_procs_fd(const struct probe *p)
 	return probe_objects_map(p->objects, "procs");
 }
 
+struct foldd_tables *probe_tables(const struct probe *p)
+{
+	return p->tables;
+}
+
+int probe_chunks_fd(const struct probe *p)
+{
+	return probe_objects_map(p->objects, "chunks");
+}
+
+int probe_inodes_fd(const struct probe *p)
+{
+	return probe_objects_map(p->objects, "inodes");
+}
+
 struct probe *probe_free(struct probe *p)
 {
 	if (!p)
@@ -275,7 +316,9 @@ struct probe *probe_free(struct probe *p)
 	if (p->control)
 		(void)munmap(p->control, sizeof(*p->control));
 	if (p->pool)
-		(void)munmap(p->pool, FOLDD_POOL_MAPPINGS * sizeof(*p->pool));
+		(void)munmap(p->pool, sizeof(struct foldd_pool));
+	if (p->tables)
+		(void)munmap(p->tables, sizeof(*p->tables));
 	probe_objects_free(p->objects);
 	free(p);
 	return NULL;

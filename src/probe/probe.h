@@ -60,10 +60,13 @@ static inline const uint64_t *probe_frames(const struct foldd_record *r)
 typedef void (*probe_total_fn)(void *ctx, const struct foldd_thread_total *t);
 int probe_stop(struct probe *p, probe_record_fn record_fn, probe_total_fn total_fn, void *ctx,
 	       struct err *e) __must_check;
-/* After stop: totals of the threads that exited during the window. */
+/*
+ * Totals of the threads that have exited: those of processes that are gone for good, or all of
+ * them (after stop). What fn was called for is taken out, so that the map stays small.
+ */
 typedef void (*probe_exited_fn)(void *ctx, const struct foldd_exited_key *k,
 				const struct foldd_total *t);
-int probe_exited(struct probe *p, probe_exited_fn fn, void *ctx) __must_check;
+int probe_sweep_exited(struct probe *p, bool all, probe_exited_fn fn, void *ctx) __must_check;
 
 /* Losses on the kernel side and in decoding so far; ret has FOLDD_LOSS_MAX entries. */
 void probe_losses(const struct probe *p, enum foldd_kind kind, struct foldd_loss_count *ret);
@@ -71,8 +74,11 @@ uint64_t probe_samples(const struct probe *p);
 uint64_t probe_max_period_ns(const struct probe *p);
 uint64_t probe_map_bytes(const struct probe *p); /* of all our maps, as the kernel accounts them */
 
-/* For unwind/: the pool of mappings (writable) and the hash of processes. */
+/* For unwind/: the pool of mappings (writable), the hash of processes, the unwind tables. */
 struct foldd_mapping *probe_pool(const struct probe *p);
 int probe_procs_fd(const struct probe *p);
+struct foldd_tables *probe_tables(const struct probe *p); /* unwind tables (writable) */
+int probe_chunks_fd(const struct probe *p);
+int probe_inodes_fd(const struct probe *p);
 
 #endif

@@ -9,7 +9,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include "base/log.h"
@@ -22,10 +24,17 @@
 #include "stack.h"
 #include "totals.h"
 #include "unwind/publish.h"
+#include "unwind/tables.h"
 
 /* A process whose mappings changed this recently is published again: its exec may still be going
  * on, and the kernel side only trusts a table that is younger than the exec. */
 #define SETTLE_NS 200000000ULL
+
+#define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
+
+/* How long building unwind tables may hold up the start, and each poll. */
+#define TABLES_START_NS 150000000ULL
+#define TABLES_POLL_NS	20000000ULL
 
 struct profiler {
 	struct profiler_options options;
@@ -34,6 +43,8 @@ struct profiler {
 	struct objects *objects;
 	struct processes *processes;
 	struct publisher *publisher;
+	struct unwind_tables *tables;
+	uint32_t next_object; /* first one whose unwind table has not been built */
 	struct names *names;
 	struct fold *fold;
 	struct batch batch;
@@ -42,9 +53,9 @@ struct profiler {
 	struct timespec start; /* CLOCK_REALTIME */
 	int pidfds[PROFILER_TARGETS_MAX];
 	uint64_t now_ns;   /* of the present poll */
+	uint64_t swept_ns; /* last sweep of exited threads */
 	uint64_t as_of_ns; /* the feed has been read up to here */
-	uint64_t map_bytes;
-	bool scanned, stopped;
+	bool stopped;
 	char host[HOST_NAME_MAX + 1];
 	struct utsname uts;
 };
@@ -129,12 +140,14 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 		return -1;
 	if (objects_new(&p->objects) || processes_new(p->objects, &p->processes) ||
 	    names_new(p->objects, p->processes, &p->names) || fold_new(&p->fold) ||
-	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher))
+	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher) ||
+	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe),
+			      probe_inodes_fd(p->probe), &p->tables))
 		return out_of_memory(e);
 	if (config.mode == PROBE_PIDS)
 		processes_set_filter(p->processes, is_target, p);
 	processes_on_forget(p->processes, on_forget, p);
-	p->map_bytes = probe_map_bytes(p->probe);
+	p->next_object = OBJECT_VDSO;
 	(void)gethostname(p->host, sizeof(p->host) - 1);
 	(void)uname(&p->uts);
 	watch_targets(p);
@@ -142,11 +155,6 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 	return 0;
 }
 
-int profiler_attach(struct profiler *p, struct err *e)
-{
-	(void)clock_gettime(CLOCK_REALTIME, &p->start);
-	return probe_attach(p->probe, e);
-}
 
 int profiler_fd(const struct profiler *p)
 {
@@ -185,14 +193,11 @@ static void publish(void *ctx, struct process *proc)
 	proc->dirty = !proc->exited && newest + SETTLE_NS > p->as_of_ns;
 }
 
-/* Read /proc once, after the hooks are attached: what changes from then on is in the feed. */
-static int scan_once(struct profiler *p, struct err *e)
+/* Read what is there from /proc; the feed is open, so what changes from now on is in it. */
+static int scan(struct profiler *p, struct err *e)
 {
 	int err = 0;
 
-	if (p->scanned)
-		return 0;
-	p->scanned = true;
 	if (p->options.target == TARGET_ALL || p->options.target == TARGET_CGROUP)
 		err = processes_scan_all(p->processes);
 	for (size_t i = 0; i < p->options.n_pids && (!err || err == -ESRCH); i++)
@@ -202,6 +207,66 @@ static int scan_once(struct profiler *p, struct err *e)
 	err_set(e, err == -EACCES || err == -EPERM ? EXIT_PRIVILEGE : EXIT_RUNTIME,
 		"cannot read the targets' mappings from /proc: %s", strerror(-err));
 	return err_hint(e, "Run foldd as root, or grant it cap_sys_ptrace.");
+}
+
+/* Build and publish the unwind table of one file; without one its code is walked by frame pointers. */
+static void build_table(struct profiler *p, uint32_t object)
+{
+	_cleanup_(cfi_table_free) struct cfi_table *table = NULL;
+	const struct object_file *file = objects_get(p->objects, object);
+	struct object_source source;
+	struct object_memory memory;
+	struct object_info info;
+	struct cfi_sink sink;
+
+	if (!file || objects_source(file, &source, &memory) ||
+	    object_info_read(&source, &info) || cfi_table_new(&table))
+		return;
+	cfi_table_sink(table, &sink);
+	if (!cfi_build(&source, &info, &sink, NULL) && unwind_tables_add(p->tables, object, table))
+		log_debug("no room for the unwind table of object %u", object);
+}
+
+/* So that walks of a process that has just started know its files before /proc or the feed do. */
+static void publish_inode(struct profiler *p, uint32_t object)
+{
+	const struct object_file *file = objects_get(p->objects, object);
+	struct file_identity id;
+	struct stat st;
+
+	if (!file)
+		return;
+	id = file->id;
+	if (!id.ino && file->fd >= 0 && !fstat(file->fd, &st)) {
+		id.ino = st.st_ino;
+		id.major = major(st.st_dev);
+		id.minor = minor(st.st_dev);
+	}
+	if (id.ino && unwind_tables_add_inode(p->tables, object, id.major, id.minor, id.ino))
+		log_debug("no room for the inode of object %u", object);
+}
+
+/* Tables of the files that have come up since the last time, for as long as the budget lasts. */
+static void build_tables(struct profiler *p, uint64_t budget_ns)
+{
+	uint64_t end = monotonic_ns() + budget_ns;
+
+	while (p->next_object <= objects_count(p->objects) && monotonic_ns() < end) {
+		publish_inode(p, p->next_object);
+		build_table(p, p->next_object++);
+	}
+}
+
+int profiler_attach(struct profiler *p, struct err *e)
+{
+	/* what is running has its tables before the first sample; what starts later is in the feed */
+	p->now_ns = p->as_of_ns = monotonic_ns();
+	if (scan(p, e))
+		return -1;
+	build_tables(p, TABLES_START_NS);
+	processes_each(p->processes, publish, p);
+	(void)clock_gettime(CLOCK_REALTIME, &p->start);
+	return probe_attach(p->probe, e);
 }
 
 /* Apply the feed and fold the batch, merged by time. */
@@ -215,8 +280,6 @@ static int merge(struct profiler *p, struct err *e)
 	err = feed_drain(p->feed, &events, &n_events);
 	if (err)
 		return err_set(e, EXIT_RUNTIME, "cannot read the mapping feed: %s", strerror(-err));
-	if (scan_once(p, e))
-		return -1;
 	batch_sort(&p->batch);
 	for (size_t i = 0; i < batch_count(&p->batch); i++) {
 		const struct foldd_record *r = batch_get(&p->batch, i);
@@ -228,15 +291,32 @@ static int merge(struct profiler *p, struct err *e)
 	while (next < n_events)
 		processes_apply(p->processes, &events[next++]);
 	batch_clear(&p->batch);
+	build_tables(p, TABLES_POLL_NS);
 	processes_each(p->processes, publish, p);
 	return 0;
 }
 
+static void on_exited(void *ctx, const struct foldd_exited_key *k, const struct foldd_total *t)
+{
+	struct profiler *p = ctx;
+
+	(void)totals_add_exited(&p->totals, k, t);
+}
+
 int profiler_poll(struct profiler *p, struct err *e)
 {
+	int err;
+
 	p->now_ns = monotonic_ns();
 	if (probe_drain(p->probe, on_record, p))
 		return err_set(e, EXIT_RUNTIME, "cannot read the ring buffer");
+	if (p->now_ns - p->swept_ns >= SWEEP_NS) {
+		p->swept_ns = p->now_ns;
+		err = probe_sweep_exited(p->probe, false, on_exited, p);
+		if (err)
+			return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
+				       strerror(-err));
+	}
 	return merge(p, e);
 }
 
@@ -305,13 +385,6 @@ static void on_total(void *ctx, const struct foldd_thread_total *t)
 	(void)totals_add_thread(&p->totals, t, p->options.threads);
 }
 
-static void on_exited(void *ctx, const struct foldd_exited_key *k, const struct foldd_total *t)
-{
-	struct profiler *p = ctx;
-
-	(void)totals_add_exited(&p->totals, k, t);
-}
-
 int profiler_stop(struct profiler *p, struct err *e)
 {
 	int err;
@@ -325,7 +398,7 @@ int profiler_stop(struct profiler *p, struct err *e)
 	p->stopped = true;
 	if (merge(p, e))
 		return -1;
-	err = probe_exited(p->probe, on_exited, p);
+	err = probe_sweep_exited(p->probe, true, on_exited, p);
 	if (err)
 		return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
 			       strerror(-err));
@@ -381,6 +454,7 @@ static void summarize_kind(const struct profiler *p, struct summary *s, enum fol
 int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 {
 	struct summary s = { .version = FOLDD_VERSION, .start = p->start };
+	struct unwind_tables_stats tables;
 	struct rusage ru;
 
 	if (!p->stopped)
@@ -396,7 +470,8 @@ int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 	(void)getrusage(RUSAGE_SELF, &ru);
 	s.cost_cpu_s = own_cpu_s();
 	s.cost_max_rss_bytes = (uint64_t)ru.ru_maxrss * 1024;
-	s.cost_bpf_map_bytes = p->map_bytes;
+	unwind_tables_stats(p->tables, &tables);
+	s.cost_bpf_map_bytes = probe_map_bytes(p->probe) + tables.bytes;
 	s.cost_bpf_run_s = NAN;
 	s.processes = p->totals.processes;
 	s.n_processes = p->totals.n_processes;
@@ -413,6 +488,7 @@ struct profiler *profiler_free(struct profiler *p)
 	/* the process table still lets go of what the publisher holds */
 	processes_free(p->processes);
 	publisher_free(p->publisher);
+	unwind_tables_free(p->tables);
 	probe_free(p->probe);
 	feed_free(p->feed);
 	names_free(p->names);
