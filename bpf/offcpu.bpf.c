@@ -14,6 +14,8 @@
 #include <bpf/bpf_tracing.h>
 
 const volatile bool switch_has_state = true; /* prev_state argument: Linux 5.18, fa2c3254d7cf */
+#define OFFSET_EPOCH_SHIFT 28 /* the clocks' offset is learnt anew every 0.27 s */
+
 const volatile bool want_samples = true;     /* false: clocks only, for other kinds' totals */
 
 /* One for each class of hooks that may interrupt another one. */
@@ -116,36 +118,6 @@ static __always_inline void flush_totals(struct task_struct *t, struct foldd_thr
 	}
 }
 
-static __always_inline void switch_out(const struct foldd_control *c, struct task_struct *t,
-				       bool preempt, __u32 state, __u64 now)
-{
-	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
-	struct pt_regs *regs;
-
-	if (!st)
-		return;
-	if (st->clock_ns)
-		add_time(st, FOLDD_REASON_RUNNING, now - (st->clock_ns & ~1ULL));
-	st->clock_ns = now & ~1ULL;
-	st->waking_ns = 0;
-	st->flags &= FOLDD_THREAD_KTHREAD;
-	if (state & TASK_DEAD) {
-		flush_totals(t, st);
-		return;
-	}
-	regs = (struct pt_regs *)bpf_task_pt_regs(t);
-	if (preempt || !state)
-		st->reason = FOLDD_REASON_PREEMPTED;
-	else
-		st->reason = wait_reason(t, MEMORY_OWN, regs, state);
-	if ((st->flags & FOLDD_THREAD_KTHREAD) || (t->flags & PF_EXITING))
-		return;
-	if ((long)regs->orig_ax >= 0)
-		st->flags |= FOLDD_THREAD_SYSCALL;
-	else if (want_samples)
-		walk_at_switch_out(c, t, st, regs, now);
-}
-
 /* A sampled wait of t has ended: take its kernel stack and send it, or wait for sys_exit. */
 static __always_inline void sample(struct foldd_control *c, struct task_struct *t,
 				   struct foldd_thread *st, __u64 now, __u64 waited,
@@ -192,25 +164,110 @@ static __always_inline void sample(struct foldd_control *c, struct task_struct *
 	record_send(&s->rec);
 }
 
+/* The wait from out to now, into the exact counters. Returns its part after the wake-up. */
+static __always_inline __u64 count_wait(struct foldd_thread *st, __u64 out, __u64 now)
+{
+	__u64 run_queue = st->waking_ns >= out && st->waking_ns < now ? now - st->waking_ns : 0;
+
+	if (run_queue)
+		add_time(st, FOLDD_REASON_RUN_QUEUE, run_queue);
+	if (st->reason != FOLDD_REASON_RUN_QUEUE) /* a new thread has been runnable all along */
+		add_time(st, st->reason, now - out - run_queue);
+	return run_queue;
+}
+
+/*
+ * The thread runs, yet its switch-in was never reported (seen on a guest's 6.18 with a plain
+ * tp_btf program too, with no recursion counted). When it came in is in its sched_info, in the
+ * run queues' clock; its wait is counted up to there, and sampled without a stack.
+ */
+static __always_inline void missed_switch_in(struct foldd_control *c, struct task_struct *t,
+					     struct foldd_thread *st, __u64 now)
+{
+	__u64 out = st->clock_ns & ~1ULL, in, run_queue, period;
+	struct scratch *s;
+
+	in = t->sched_info.last_arrival + c->clock_offset_ns;
+	if (!c->clock_offset_ns || in < out || in > now)
+		in = st->waking_ns >= out ? st->waking_ns : now;
+	count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_MISSED_SWITCH, 0);
+	run_queue = count_wait(st, out, in);
+	st->clock_ns = in | 1;
+	period = foldd_period(c);
+	if (!want_samples ||
+	    !foldd_sample_take(&st->until, in - out, period, bpf_get_prandom_u32()))
+		return;
+	s = bpf_map_lookup_elem(&switch_scratch, &zero);
+	if (!s)
+		return;
+	foldd_rate_count(c, now);
+	__sync_fetch_and_add(&c->samples, 1);
+	record_start(&s->rec, t, st, FOLDD_KIND_OFFCPU, in);
+	s->rec.value_ns = in - out;
+	s->rec.run_queue_ns = run_queue;
+	s->rec.period_ns = period;
+	s->rec.walk_end = FOLDD_WALK_MISSED;
+	record_send(&s->rec);
+}
+
+static __always_inline void switch_out(struct foldd_control *c, struct task_struct *t,
+				       bool preempt, __u32 state, __u64 now)
+{
+	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
+	struct pt_regs *regs;
+
+	if (!st)
+		return;
+	if (st->clock_ns && !(st->clock_ns & 1)) {
+		missed_switch_in(c, t, st, now);
+	} else if (c->offset_epoch != now >> OFFSET_EPOCH_SHIFT &&
+		   st->count[FOLDD_REASON_RUNNING]) {
+		/* it came in at clock_ns here and at last_arrival there */
+		c->offset_epoch = now >> OFFSET_EPOCH_SHIFT;
+		c->clock_offset_ns = (st->clock_ns & ~1ULL) - t->sched_info.last_arrival;
+	}
+	if (st->clock_ns)
+		add_time(st, FOLDD_REASON_RUNNING, now - (st->clock_ns & ~1ULL));
+	st->clock_ns = now & ~1ULL;
+	st->waking_ns = 0;
+	st->flags &= FOLDD_THREAD_KTHREAD;
+	if (state & TASK_DEAD) {
+		flush_totals(t, st);
+		return;
+	}
+	regs = (struct pt_regs *)bpf_task_pt_regs(t);
+	if (preempt || !state)
+		st->reason = FOLDD_REASON_PREEMPTED;
+	else
+		st->reason = wait_reason(t, MEMORY_OWN, regs, state);
+	if ((st->flags & FOLDD_THREAD_KTHREAD) || (t->flags & PF_EXITING))
+		return;
+	if ((long)regs->orig_ax >= 0)
+		st->flags |= FOLDD_THREAD_SYSCALL;
+	else if (want_samples)
+		walk_at_switch_out(c, t, st, regs, now);
+}
+
 static __always_inline void switch_in(struct foldd_control *c, struct task_struct *t, __u64 now)
 {
 	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
 	struct pending_key walked = { .tid = t->pid, .slot = PENDING_WALKED };
-	__u64 out, waited, run_queue = 0, period;
+	__u64 out, waited, run_queue, period;
 
 	if (!st)
 		return;
 	out = st->clock_ns & ~1ULL;
+	if (st->clock_ns & 1) { /* its switch-out was never reported: nobody knows why it waited */
+		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_MISSED_SWITCH, 0);
+		st->reason = FOLDD_REASON_UNCLASSIFIED;
+		st->waking_ns = 0;
+		st->flags &= FOLDD_THREAD_KTHREAD;
+	}
 	st->clock_ns = now | 1;
 	if (!out)
 		return;
 	waited = now - out;
-	if (st->waking_ns >= out)
-		run_queue = now - st->waking_ns;
-	if (run_queue)
-		add_time(st, FOLDD_REASON_RUN_QUEUE, run_queue);
-	if (st->reason != FOLDD_REASON_RUN_QUEUE) /* a new thread has been runnable all along */
-		add_time(st, st->reason, waited - run_queue);
+	run_queue = count_wait(st, out, now);
 	if (!want_samples)
 		return;
 	period = foldd_period(c);

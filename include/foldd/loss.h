@@ -22,7 +22,8 @@
 	X(REMAPPED, 10, "remapped", "frames in memory that was remapped before it could be looked up")\
 	X(BAD_RECORD, 11, "bad_record", "a record that does not decode")                           \
 	X(OPEN_FAILED, 12, "open_failed", "mapped files that could not be opened or verified")     \
-	X(BATCH_FULL, 13, "batch_full", "samples beyond what one drain may hold")
+	X(BATCH_FULL, 13, "batch_full", "samples beyond what one drain may hold")                  \
+	X(MISSED_SWITCH, 14, "missed_switch", "context switches that the kernel did not report")
 
 #define FOLDD_LOSS_MAX 32
 

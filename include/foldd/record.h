@@ -108,7 +108,10 @@ struct foldd_control {
 	__u64 cpu_period_ns;  /* value of one cpu sample */
 	__u32 rate_quota;     /* samples per FOLDD_RATE_WINDOW_NS before T rises */
 	__u32 walk_quota;     /* switch-out walks per FOLDD_RATE_WINDOW_NS and CPU */
-	__u64 pad[4];
+	/* CLOCK_MONOTONIC minus the run queues' clock, and when it was learnt (kernel side) */
+	__s64 clock_offset_ns;
+	__u64 offset_epoch;
+	__u64 pad[2];
 
 	__u64 window_ns;      /* start of the present rate window */
 	__u32 window_samples; /* drawn in it */

@@ -102,7 +102,8 @@ struct foldd_proc {
 	X(COMPAT, 8, "compat", "[stack not taken: 32-bit code]")                                   \
 	X(BLOCKED, 9, "blocked", "[stack not taken: thread still blocked]")                        \
 	X(UNSUPPORTED, 10, "unsupported", "[stack cut: unwind rule not supported]")                \
-	X(NO_PROGRESS, 11, "no_progress", "[stack cut: stack pointer does not advance]")
+	X(NO_PROGRESS, 11, "no_progress", "[stack cut: stack pointer does not advance]")           \
+	X(MISSED, 12, "missed", "[stack not taken: switch not reported]")
 
 #define FOLDD_WALK_END_MAX 16
 

@@ -70,10 +70,8 @@ int text_parse_duration(const char *s, uint64_t *ret_ns)
 		if (scale == 1)
 			return -EINVAL;
 	}
-	if (!*p && !whole && !fraction) {
-		*ret_ns = 0;
-		return 0;
-	}
+	if (!*p)
+		p = "s";
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
 		if (strcmp(p, units[i].suffix))
 			continue;

@@ -10,7 +10,7 @@
 /* Whole string as an unsigned decimal. 0, -EINVAL or -ERANGE. */
 int text_parse_u64(const char *s, uint64_t *ret) __must_check;
 /*
- * A duration, "500ms", "30s", "5m", "2h", "100us", "10ns"; a bare number is refused except 0.
+ * A duration, "500ms", "30s", "5m", "2h", "100us", "10ns"; a bare number is in seconds.
  * 0, -EINVAL or -ERANGE.
  */
 int text_parse_duration(const char *s, uint64_t *ret_ns) __must_check;
