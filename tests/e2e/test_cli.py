@@ -238,6 +238,9 @@ class Targets(TestCase):
         # it is let go when all is attached: nothing of its life is missed
         self.assertGreaterEqual(slept, 200_000)
         self.assertIn("level_three", {f for x in r.folded() for f in x.frames})
+        # a zombie when the window ends: its time counts, once
+        row, window = r.summary()["processes"][0], r.summary()["duration_s"] * 1e9
+        self.assertLessEqual(row["on_cpu_ns"] + row["off_cpu_ns"], 1.005 * window)
 
     def test_command_and_its_children(self):
         r = self.record("--", workload("forks"), workload("shortlived"), "10", "20")
