@@ -233,6 +233,7 @@ static __always_inline void switch_out(struct foldd_control *c, struct task_stru
 	st->flags &= FOLDD_THREAD_KTHREAD;
 	if (state & TASK_DEAD) {
 		flush_totals(t, st);
+		st->flags |= FOLDD_THREAD_GONE; /* as a zombie it is still there for the closing pass */
 		return;
 	}
 	regs = (struct pt_regs *)bpf_task_pt_regs(t);

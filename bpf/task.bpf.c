@@ -71,7 +71,7 @@ static __always_inline int open_thread(struct bpf_iter__task *ctx, enum memory m
 	struct task_struct *t = ctx->task;
 	struct foldd_thread *st;
 
-	if (!t || !wanted(t))
+	if (!t || (t->__state & TASK_DEAD) || !wanted(t)) /* a zombie waits for nothing */
 		return 0;
 	st = thread_new(t, 0);
 	if (st)
@@ -179,7 +179,7 @@ static __always_inline int close_thread(struct bpf_iter__task *ctx, bool sleepab
 	if (!t || !c || !s)
 		return 0;
 	st = bpf_task_storage_get(&threads, t, 0, 0);
-	if (!st)
+	if (!st || (st->flags & FOLDD_THREAD_GONE))
 		return 0;
 	waited = close_clock(st, c->stop_ns, &queue);
 	write_totals(ctx, t, st);

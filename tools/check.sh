@@ -30,7 +30,7 @@ check_scripts() {
 		echo "no shellcheck here"
 		exit 77
 	fi
-	shellcheck -x tools/*.sh tools/bench/*.sh .ci/run
+	shellcheck -x tools/*.sh tools/bench/*.sh tools/vm/*.sh .ci/run
 }
 
 # All of user space once more by the other compiler, whose warnings are errors too.

@@ -4,6 +4,9 @@
 # installs it with the package manager of Debian, Ubuntu or Fedora.
 #
 #   packages_need build|test
+#   packages_optional vm
+#
+# The second one goes on where it cannot install something.
 #
 # What is needed is tried (a command, a header), not looked up by package, so that things which
 # were installed in another way count. A package that is there is never touched.
@@ -30,8 +33,15 @@ packages_bpftool() {
 	bpftool version >/dev/null 2>&1
 }
 
-# What is missing, a word each, for $1 = build or test.
+# What is missing, a word each, for $1 = build, test or vm.
 packages_missing() {
+	if [ "$1" = vm ]; then
+		packages_command qemu-system-x86_64 || echo qemu
+		packages_command busybox || echo busybox
+		packages_command cpio || echo cpio
+		packages_command python3 || echo python3
+		return 0
+	fi
 	packages_command "${CC:-cc}" || echo compiler
 	packages_command cmake || echo cmake
 	packages_command ninja make || echo ninja
@@ -70,6 +80,8 @@ packages_debian() {
 	xxhash) echo libxxhash-dev ;;
 	libiberty) echo libiberty-dev ;;
 	cmocka) echo libcmocka-dev ;;
+	qemu) echo qemu-system-x86 ;;
+	busybox) echo busybox-static ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -86,6 +98,7 @@ packages_fedora() {
 	xxhash) echo xxhash-devel ;;
 	libiberty) echo binutils-devel ;;
 	cmocka) echo libcmocka-devel ;;
+	qemu) echo qemu-system-x86 ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -169,6 +182,19 @@ packages_need() {
 	packages_find_bpftool
 	mapfile -t missing < <(packages_missing "$1")
 	[ ${#missing[@]} -eq 0 ] || packages_give_up "$manager" "${missing[@]}"
+}
+
+# Installs what it can of $1 = vm. Only where there are Debian's packages: its kernels are wanted too.
+packages_optional() {
+	local missing names
+	mapfile -t missing < <(packages_missing "$1")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	packages_command apt-get && [ "$(id -u)" = 0 ] || return 0
+	echo "Missing: ${missing[*]}. Installing with apt." >&2
+	apt-get update >&2 || true
+	read -r -a names <<<"$(packages_list apt "${missing[@]}")"
+	packages_install apt "${names[@]}" >&2 || echo "Not installed; going on without." >&2
+	hash -r
 }
 
 # packages_configure SOURCE BUILD [cmake arguments]: with ninja where it is, for a new folder.

@@ -3,8 +3,9 @@
 # sudo tools/test.sh [--full] [--unit] [ctest arguments]
 #
 # Installs what is missing, builds into build/, and runs all that ctest knows: checks of the source
-# (format, scripts, the build by clang, the unit tests under sanitizers), unit tests, BPF tests and
-# end-to-end tests. Those that need root, or a tool that is not here, are skipped and say so.
+# (format, scripts, the build by clang, the unit tests under sanitizers), unit tests, BPF tests,
+# end-to-end tests, and recordings on other kernels in an emulated machine. Those that need root, or
+# a tool that is not here, are skipped and say so.
 #
 # --unit leaves out what loads BPF programs; --full runs each of those up to three times, for what
 # fails once in a while. Other arguments go to ctest, as in: tools/test.sh -R e2e.cli
@@ -30,6 +31,7 @@ while [ $# -gt 0 ]; do
 done
 
 packages_need test
+[ ${#labels[@]} -gt 0 ] || packages_optional vm
 cd "$root"
 echo "Building in build/"
 packages_configure . build -DBUILD_TESTING=ON >/dev/null

@@ -68,6 +68,7 @@ struct foldd_thread {
 #define FOLDD_THREAD_SYSCALL (1 << 1) /* the present wait is inside a system call */
 #define FOLDD_THREAD_WALKED  (1 << 2) /* the user stack was taken at switch-out */
 #define FOLDD_THREAD_GATED   (1 << 3) /* it was left out there, by the rate gate */
+#define FOLDD_THREAD_GONE    (1 << 4) /* dead, and its totals are in "exited" */
 
 /* What the iterator over threads writes for each of them. */
 struct foldd_thread_total {

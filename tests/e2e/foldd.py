@@ -25,6 +25,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FOLDD = os.environ.get("FOLDD", os.path.join(ROOT, "build/src/foldd"))
 WORKLOADS = os.environ.get("WORKLOADS", os.path.join(ROOT, "build/tests"))
 
+# The marker of a wait whose end the kernel skipped to report: it has no stack.
+MISSED = "[stack not taken: switch not reported]"
+
 EXIT_DONE, EXIT_RUNTIME, EXIT_USAGE, EXIT_NO_TARGET = 0, 1, 2, 3
 EXIT_PRIVILEGE, EXIT_KERNEL, EXIT_LOSSY, EXIT_INTERRUPTED = 4, 5, 6, 130
 

@@ -147,7 +147,7 @@ static void test_too_many_pids(void **state)
 static void test_values(void **state)
 {
 	(void)state;
-	refused("-a -d 5", "not a duration");
+	refused("-a -d 5x", "not a duration");
 	refused("-a -d 0", "out of range");
 	refused("-a -d 100000h", "out of range");
 	refused("-a -d 99999999999999999999s", "out of range");
