@@ -9,9 +9,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include "base/log.h"
@@ -24,7 +22,7 @@
 #include "stack.h"
 #include "totals.h"
 #include "unwind/publish.h"
-#include "unwind/tables.h"
+#include "unwinding.h"
 
 /* A process whose mappings changed this recently is published again: its exec may still be going
  * on, and the kernel side only trusts a table that is younger than the exec. */
@@ -44,7 +42,7 @@ struct profiler {
 	struct processes *processes;
 	struct publisher *publisher;
 	struct unwind_tables *tables;
-	uint32_t next_object; /* first one whose unwind table has not been built */
+	struct unwinding *unwinding;
 	struct names *names;
 	struct fold *fold;
 	struct batch batch;
@@ -142,12 +140,12 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 	    names_new(p->objects, p->processes, &p->names) || fold_new(&p->fold) ||
 	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher) ||
 	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe),
-			      probe_inodes_fd(p->probe), &p->tables))
+			      probe_inodes_fd(p->probe), &p->tables) ||
+	    unwinding_new(p->objects, p->processes, p->tables, &p->unwinding))
 		return out_of_memory(e);
 	if (config.mode == PROBE_PIDS)
 		processes_set_filter(p->processes, is_target, p);
 	processes_on_forget(p->processes, on_forget, p);
-	p->next_object = OBJECT_VDSO;
 	(void)gethostname(p->host, sizeof(p->host) - 1);
 	(void)uname(&p->uts);
 	watch_targets(p);
@@ -209,61 +207,13 @@ static int scan(struct profiler *p, struct err *e)
 	return err_hint(e, "Run foldd as root, or grant it cap_sys_ptrace.");
 }
 
-/* Build and publish the unwind table of one file; without one its code is walked by frame pointers. */
-static void build_table(struct profiler *p, uint32_t object)
-{
-	_cleanup_(cfi_table_free) struct cfi_table *table = NULL;
-	const struct object_file *file = objects_get(p->objects, object);
-	struct object_source source;
-	struct object_memory memory;
-	struct object_info info;
-	struct cfi_sink sink;
-
-	if (!file || objects_source(file, &source, &memory) ||
-	    object_info_read(&source, &info) || cfi_table_new(&table))
-		return;
-	cfi_table_sink(table, &sink);
-	if (!cfi_build(&source, &info, &sink, NULL) && unwind_tables_add(p->tables, object, table))
-		log_debug("no room for the unwind table of object %u", object);
-}
-
-/* So that walks of a process that has just started know its files before /proc or the feed do. */
-static void publish_inode(struct profiler *p, uint32_t object)
-{
-	const struct object_file *file = objects_get(p->objects, object);
-	struct file_identity id;
-	struct stat st;
-
-	if (!file)
-		return;
-	id = file->id;
-	if (!id.ino && file->fd >= 0 && !fstat(file->fd, &st)) {
-		id.ino = st.st_ino;
-		id.major = major(st.st_dev);
-		id.minor = minor(st.st_dev);
-	}
-	if (id.ino && unwind_tables_add_inode(p->tables, object, id.major, id.minor, id.ino))
-		log_debug("no room for the inode of object %u", object);
-}
-
-/* Tables of the files that have come up since the last time, for as long as the budget lasts. */
-static void build_tables(struct profiler *p, uint64_t budget_ns)
-{
-	uint64_t end = monotonic_ns() + budget_ns;
-
-	while (p->next_object <= objects_count(p->objects) && monotonic_ns() < end) {
-		publish_inode(p, p->next_object);
-		build_table(p, p->next_object++);
-	}
-}
-
 int profiler_attach(struct profiler *p, struct err *e)
 {
 	/* what is running has its tables before the first sample; what starts later is in the feed */
 	p->now_ns = p->as_of_ns = monotonic_ns();
 	if (scan(p, e))
 		return -1;
-	build_tables(p, TABLES_START_NS);
+	unwinding_build(p->unwinding, TABLES_START_NS, p->now_ns);
 	processes_each(p->processes, publish, p);
 	(void)clock_gettime(CLOCK_REALTIME, &p->start);
 	return probe_attach(p->probe, e);
@@ -291,7 +241,7 @@ static int merge(struct profiler *p, struct err *e)
 	while (next < n_events)
 		processes_apply(p->processes, &events[next++]);
 	batch_clear(&p->batch);
-	build_tables(p, TABLES_POLL_NS);
+	unwinding_build(p->unwinding, TABLES_POLL_NS, p->now_ns);
 	processes_each(p->processes, publish, p);
 	return 0;
 }
@@ -312,6 +262,7 @@ int profiler_poll(struct profiler *p, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot read the ring buffer");
 	if (p->now_ns - p->swept_ns >= SWEEP_NS) {
 		p->swept_ns = p->now_ns;
+		unwinding_sweep(p->unwinding, p->now_ns);
 		err = probe_sweep_exited(p->probe, false, on_exited, p);
 		if (err)
 			return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
@@ -488,6 +439,7 @@ struct profiler *profiler_free(struct profiler *p)
 	/* the process table still lets go of what the publisher holds */
 	processes_free(p->processes);
 	publisher_free(p->publisher);
+	unwinding_free(p->unwinding);
 	unwind_tables_free(p->tables);
 	probe_free(p->probe);
 	feed_free(p->feed);

@@ -3,16 +3,15 @@
 #include <string.h>
 #include <bpf/bpf.h>
 #include "base/table.h"
+#include "extents.h"
 #include "publish.h"
 
-/* A run of mappings in the pool. Runs tile the pool in order; a free one has no references. */
+/* Mappings in the pool that one or more processes have. */
 struct run {
-	uint32_t first, count; /* of entries; count is 0 for an unused slot of the array */
-	uint32_t refs;
-	uint32_t hash;	  /* of its contents */
-	uint32_t next;	  /* the run behind it in the pool, NO_RUN: the last one */
-	uint64_t free_ns; /* when the last reference went; 0: never used */
-	bool indexed;	  /* by contents, in the table */
+	uint32_t first, count;
+	uint32_t refs; /* 0: the slot is unused */
+	uint32_t hash; /* of the contents */
+	uint32_t next; /* unused slots: the next one */
 };
 
 #define NO_RUN UINT32_MAX
@@ -20,8 +19,9 @@ struct run {
 struct publisher {
 	struct foldd_mapping *pool;
 	int procs_fd;
+	struct extents *space;
 	struct run *runs;
-	uint32_t n_runs, free_slot; /* head of the list of unused array slots, by next */
+	uint32_t n_runs, unused;
 	struct table by_contents;
 	uint64_t refused;
 };
@@ -47,16 +47,13 @@ int publisher_new(struct foldd_mapping *pool, int procs_fd, struct publisher **r
 
 	if (!p)
 		return -ENOMEM;
-	p->runs = calloc(1, sizeof(*p->runs));
-	if (!p->runs) {
+	if (extents_new(FOLDD_POOL_MAPPINGS, &p->space)) {
 		free(p);
 		return -ENOMEM;
 	}
 	p->pool = pool;
 	p->procs_fd = procs_fd;
-	p->n_runs = 1;
-	p->runs[0] = (struct run){ .count = FOLDD_POOL_MAPPINGS, .next = NO_RUN };
-	p->free_slot = NO_RUN;
+	p->unused = NO_RUN;
 	*ret = p;
 	return 0;
 }
@@ -66,23 +63,19 @@ struct publisher *publisher_free(struct publisher *p)
 	if (!p)
 		return NULL;
 	table_release(&p->by_contents);
+	extents_free(p->space);
 	free(p->runs);
 	free(p);
 	return NULL;
 }
 
-static bool is_free(const struct run *r, uint64_t now)
-{
-	return !r->refs && (!r->free_ns || now - r->free_ns >= PUBLISH_GRACE_NS);
-}
-
 static uint32_t new_slot(struct publisher *p)
 {
-	uint32_t slot = p->free_slot;
+	uint32_t slot = p->unused;
 	struct run *runs;
 
 	if (slot != NO_RUN) {
-		p->free_slot = p->runs[slot].next;
+		p->unused = p->runs[slot].next;
 		return slot;
 	}
 	runs = reallocarray(p->runs, p->n_runs + 1, sizeof(*runs));
@@ -92,82 +85,47 @@ static uint32_t new_slot(struct publisher *p)
 	return p->n_runs++;
 }
 
-static void unindex(struct publisher *p, uint32_t i)
-{
-	if (p->runs[i].indexed)
-		table_remove(&p->by_contents, p->runs[i].hash, i);
-	p->runs[i].indexed = false;
-}
-
-/* Join free neighbours behind run i, so that large runs can be had again. */
-static void merge_free(struct publisher *p, uint32_t i, uint64_t now)
-{
-	struct run *r = &p->runs[i], *behind;
-	uint32_t next;
-
-	while ((next = r->next) != NO_RUN && is_free(&p->runs[next], now)) {
-		behind = &p->runs[next];
-		unindex(p, next);
-		r->count += behind->count;
-		r->next = behind->next;
-		behind->count = 0;
-		behind->next = p->free_slot;
-		p->free_slot = next;
-	}
-}
-
-/* First fit over the runs in the order of the pool. */
-static uint32_t allocate(struct publisher *p, uint32_t count, uint64_t now)
-{
-	for (uint32_t i = 0; i != NO_RUN; i = p->runs[i].next) {
-		uint32_t rest;
-
-		if (!is_free(&p->runs[i], now))
-			continue;
-		unindex(p, i);
-		merge_free(p, i, now);
-		if (p->runs[i].count < count)
-			continue;
-		if (p->runs[i].count > count) {
-			rest = new_slot(p); /* may move the array */
-			if (rest == NO_RUN)
-				return NO_RUN;
-			p->runs[rest] = (struct run){ .first = p->runs[i].first + count,
-						      .count = p->runs[i].count - count,
-						      .next = p->runs[i].next };
-			p->runs[i].count = count;
-			p->runs[i].next = rest;
-		}
-		return i;
-	}
-	return NO_RUN;
-}
-
 static void release(struct publisher *p, struct process *proc, uint64_t now)
 {
-	uintptr_t i = (uintptr_t)proc->user;
+	uintptr_t number = (uintptr_t)proc->user;
+	struct run *r;
 
 	proc->user = NULL;
-	if (i && !--p->runs[i - 1].refs)
-		p->runs[i - 1].free_ns = now ? now : 1;
+	if (!number)
+		return;
+	r = &p->runs[number - 1];
+	if (--r->refs)
+		return;
+	table_remove(&p->by_contents, r->hash, (uint32_t)(number - 1));
+	extents_give(p->space, r->first, now);
+	r->next = p->unused;
+	p->unused = (uint32_t)(number - 1);
 }
 
 /* The run with these contents, written now where there is none yet; one reference is taken. */
 static uint32_t run_for(struct publisher *p, const struct contents *c, uint64_t now)
 {
 	uint32_t hash = table_hash(c->mappings, c->count * sizeof(*c->mappings));
-	uint32_t i = table_find(&p->by_contents, hash, c, equal_contents, p);
+	uint32_t i = table_find(&p->by_contents, hash, c, equal_contents, p), first;
 
-	if (i == TABLE_NONE) {
-		i = allocate(p, c->count, now);
-		if (i == NO_RUN)
-			return NO_RUN;
-		memcpy(&p->pool[p->runs[i].first], c->mappings, c->count * sizeof(*c->mappings));
-		p->runs[i].hash = hash;
-		/* without the index the run is merely not shared */
-		p->runs[i].indexed = !table_insert(&p->by_contents, hash, i);
+	if (i != TABLE_NONE) {
+		p->runs[i].refs++;
+		return i;
 	}
-	p->runs[i].refs++;
+	first = extents_take(p->space, c->count, now);
+	if (first == EXTENTS_NONE)
+		return NO_RUN;
+	i = new_slot(p);
+	if (i == NO_RUN || table_insert(&p->by_contents, hash, i)) {
+		extents_give(p->space, first, now);
+		if (i != NO_RUN) {
+			p->runs[i].next = p->unused;
+			p->unused = i;
+		}
+		return NO_RUN;
+	}
+	memcpy(&p->pool[first], c->mappings, c->count * sizeof(*c->mappings));
+	p->runs[i] = (struct run){ .first = first, .count = c->count, .refs = 1, .hash = hash };
 	return i;
 }
 

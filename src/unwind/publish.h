@@ -10,8 +10,6 @@
 
 #include "process/processes.h"
 
-#define PUBLISH_GRACE_NS 1000000000ULL
-
 struct publisher;
 
 /* pool: FOLDD_POOL_MAPPINGS entries; procs_fd: the "procs" hash. Both borrowed. */

@@ -4,17 +4,36 @@
 #include <sys/mman.h>
 #include <bpf/bpf.h>
 #include "base/table.h"
+#include "extents.h"
 #include "tables.h"
+
+/* Rows of one object in one chunk. */
+struct rows_at {
+	uint32_t chunk, first;
+	struct rows_at *next;
+};
+
+struct object_rows {
+	struct rows_at *rows; /* NULL: no table */
+	uint32_t first_page;
+	uint64_t touched_ns;
+	uint32_t n_rows;
+};
+
+struct chunk {
+	struct foldd_chunk *memory; /* mapped */
+	struct extents *space;
+};
 
 struct unwind_tables {
 	struct foldd_tables *shared;
 	int chunks_fd, inodes_fd;
-	struct foldd_chunk *chunks[FOLDD_MAX_CHUNKS]; /* mapped; NULL: not made yet */
+	struct chunk chunks[TABLES_CHUNKS_MAX];
 	uint32_t n_chunks;
-	uint32_t chunk;	   /* being filled */
-	uint32_t rows_used; /* of it */
-	uint32_t n_rules, n_pages;
+	struct extents *pages;
+	uint32_t n_rules;
 	struct table by_rule;
+	struct object_rows objects[FOLDD_MAX_OBJECTS];
 	struct unwind_tables_stats stats;
 };
 
@@ -32,6 +51,10 @@ int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, int inodes_fd,
 
 	if (!t)
 		return -ENOMEM;
+	if (extents_new(FOLDD_MAX_PAGES, &t->pages)) {
+		free(t);
+		return -ENOMEM;
+	}
 	t->shared = shared;
 	t->chunks_fd = chunks_fd;
 	t->inodes_fd = inodes_fd;
@@ -39,36 +62,55 @@ int unwind_tables_new(struct foldd_tables *shared, int chunks_fd, int inodes_fd,
 	return 0;
 }
 
+static void free_rows(struct unwind_tables *t, struct object_rows *o, uint64_t now)
+{
+	struct rows_at *r, *next;
+
+	for (r = o->rows; r; r = next) {
+		next = r->next;
+		extents_give(t->chunks[r->chunk].space, r->first, now);
+		free(r);
+	}
+	t->stats.rows -= o->n_rows;
+	o->rows = NULL;
+	o->n_rows = 0;
+}
+
 struct unwind_tables *unwind_tables_free(struct unwind_tables *t)
 {
 	if (!t)
 		return NULL;
-	for (uint32_t i = 0; i < t->n_chunks; i++)
-		(void)munmap(t->chunks[i], sizeof(*t->chunks[i]));
+	for (uint32_t i = 0; i < FOLDD_MAX_OBJECTS; i++)
+		free_rows(t, &t->objects[i], 0);
+	for (uint32_t i = 0; i < t->n_chunks; i++) {
+		(void)munmap(t->chunks[i].memory, sizeof(struct foldd_chunk));
+		extents_free(t->chunks[i].space);
+	}
+	extents_free(t->pages);
 	table_release(&t->by_rule);
 	free(t);
 	return NULL;
 }
 
-/* One chunk, mapped for writing; its descriptor goes to *ret_fd and may be closed after use. */
-static int make_chunk(struct foldd_chunk **ret, int *ret_fd)
+/* One chunk; its descriptor goes to *ret_fd and may be closed once it is entered. */
+static int make_chunk(struct chunk *ret, int *ret_fd)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	struct foldd_chunk *chunk;
-	int fd, err;
+	_cleanup_close_ int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "foldd_rows", sizeof(uint32_t),
+						sizeof(struct foldd_chunk), 1, &opts);
+	struct chunk c;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "foldd_rows", sizeof(uint32_t), sizeof(*chunk), 1,
-			    &opts);
 	if (fd < 0)
 		return -errno;
-	chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (chunk == MAP_FAILED) {
-		err = -errno;
-		(void)close(fd);
-		return err;
+	if (extents_new(FOLDD_CHUNK_ROWS, &c.space))
+		return -ENOMEM;
+	c.memory = mmap(NULL, sizeof(*c.memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (c.memory == MAP_FAILED) {
+		extents_free(c.space);
+		return -errno;
 	}
-	*ret = chunk;
-	*ret_fd = fd;
+	*ret = c;
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
@@ -92,7 +134,7 @@ static int add_chunks(struct unwind_tables *t)
 	int fds[TABLES_CHUNK_BATCH], err = 0;
 	uint32_t n = 0;
 
-	while (n < TABLES_CHUNK_BATCH && t->n_chunks + n < FOLDD_MAX_CHUNKS && !err) {
+	while (n < TABLES_CHUNK_BATCH && t->n_chunks + n < TABLES_CHUNKS_MAX && !err) {
 		err = make_chunk(&t->chunks[t->n_chunks + n], &fds[n]);
 		if (!err)
 			n++;
@@ -102,30 +144,49 @@ static int add_chunks(struct unwind_tables *t)
 	err = enter_chunks(t, fds, n);
 	for (uint32_t i = 0; i < n; i++) {
 		(void)close(fds[i]);
-		if (err)
-			(void)munmap(t->chunks[t->n_chunks + i], sizeof(struct foldd_chunk));
+		if (!err)
+			continue;
+		(void)munmap(t->chunks[t->n_chunks + i].memory, sizeof(struct foldd_chunk));
+		extents_free(t->chunks[t->n_chunks + i].space);
 	}
 	if (!err)
 		t->n_chunks += n;
 	return err;
 }
 
-/* Room for n rows in one chunk: where it is, as a page has it. */
-static int reserve_rows(struct unwind_tables *t, uint32_t n, uint32_t *ret_row)
+/* Room for n rows in one chunk. */
+static int take_rows(struct unwind_tables *t, struct object_rows *o, uint32_t n, uint64_t now,
+		     struct rows_at **ret)
 {
+	struct rows_at *r = malloc(sizeof(*r));
 	int err;
 
-	if (t->n_chunks && t->rows_used + n > FOLDD_CHUNK_ROWS) {
-		t->chunk++;
-		t->rows_used = 0;
+	if (!r)
+		return -ENOMEM;
+	r->first = EXTENTS_NONE;
+	/* the newest chunk first: the older ones are mostly full */
+	for (uint32_t i = t->n_chunks; i-- && r->first == EXTENTS_NONE;) {
+		r->first = extents_take(t->chunks[i].space, n, now);
+		r->chunk = i;
 	}
-	if (t->chunk >= t->n_chunks) {
+	if (r->first == EXTENTS_NONE) {
+		r->chunk = t->n_chunks;
 		err = add_chunks(t);
-		if (err)
+		if (err) {
+			free(r);
 			return err;
+		}
+		r->first = extents_take(t->chunks[r->chunk].space, n, now);
+		if (r->first == EXTENTS_NONE) { /* out of memory: a new chunk has room for any page */
+			free(r);
+			return -ENOMEM;
+		}
 	}
-	*ret_row = t->chunk * FOLDD_CHUNK_ROWS + t->rows_used;
-	t->rows_used += n;
+	r->next = o->rows;
+	o->rows = r;
+	o->n_rows += n;
+	t->stats.rows += n;
+	*ret = r;
 	return 0;
 }
 
@@ -168,12 +229,14 @@ static uint16_t largest_power_below(uint32_t n)
 }
 
 /* Copy a page's rows with the shared numbers of their rules. */
-static int write_page(struct unwind_tables *t, const struct cfi_table *table, uint32_t i,
-		      const uint16_t *numbers, struct foldd_page *ret)
+static int write_page(struct unwind_tables *t, struct object_rows *o,
+		      const struct cfi_table *table, uint32_t i, const uint16_t *numbers,
+		      uint64_t now, struct foldd_page *ret)
 {
 	const struct cfi_page *page = &table->pages[i];
 	const uint32_t *from = table->rows + page->first;
-	uint32_t *to, row;
+	struct rows_at *at;
+	uint32_t *to;
 	int err;
 
 	*ret = (struct foldd_page){ 0 };
@@ -182,10 +245,10 @@ static int write_page(struct unwind_tables *t, const struct cfi_table *table, ui
 	if (page->n > CFI_PAGE_ROWS_MAX || page->first > table->n_rows ||
 	    page->n > table->n_rows - page->first)
 		return -EBADMSG;
-	err = reserve_rows(t, page->n, &row);
+	err = take_rows(t, o, page->n, now, &at);
 	if (err)
 		return err;
-	to = t->chunks[row / FOLDD_CHUNK_ROWS]->rows + row % FOLDD_CHUNK_ROWS;
+	to = t->chunks[at->chunk].memory->rows + at->first;
 	for (uint32_t r = 0; r < page->n; r++) {
 		uint32_t rule = from[r] & 0xffff;
 
@@ -193,43 +256,95 @@ static int write_page(struct unwind_tables *t, const struct cfi_table *table, ui
 			return -EBADMSG;
 		to[r] = (from[r] & 0xffff0000) | numbers[rule];
 	}
-	*ret = (struct foldd_page){ .row = row,
+	*ret = (struct foldd_page){ .row = at->chunk * FOLDD_CHUNK_ROWS + at->first,
 				    .n = (uint16_t)page->n,
 				    .step = largest_power_below(page->n) };
-	t->stats.rows += page->n;
 	return 0;
 }
 
-int unwind_tables_add(struct unwind_tables *t, uint32_t object, const struct cfi_table *table)
+int unwind_tables_add(struct unwind_tables *t, uint32_t object, const struct cfi_table *table,
+		      uint64_t now_ns)
 {
 	_cleanup_free_ uint16_t *numbers = NULL;
-	struct foldd_object *o;
+	struct foldd_object *shared;
+	struct object_rows *o;
+	uint32_t first;
 	int err = 0;
 
-	if (object >= FOLDD_MAX_OBJECTS || table->n_pages > FOLDD_MAX_PAGES - t->n_pages) {
+	if (!table->n_pages)
+		return 0;
+	first = object < FOLDD_MAX_OBJECTS && table->n_pages <= FOLDD_MAX_PAGES ?
+			extents_take(t->pages, table->n_pages, now_ns) :
+			EXTENTS_NONE;
+	if (first == EXTENTS_NONE) {
 		t->stats.refused++;
 		return -ENOSPC;
 	}
-	if (!table->n_pages)
-		return 0;
+	o = &t->objects[object];
+	shared = &t->shared->objects[object];
 	numbers = calloc(table->n_rules ? table->n_rules : 1, sizeof(*numbers));
-	if (!numbers)
-		return -ENOMEM;
-	err = number_rules(t, table, numbers);
+	err = numbers ? number_rules(t, table, numbers) : -ENOMEM;
 	for (uint32_t i = 0; i < table->n_pages && !err; i++)
-		err = write_page(t, table, i, numbers, &t->shared->pages[t->n_pages + i]);
+		err = write_page(t, o, table, i, numbers, now_ns, &t->shared->pages[first + i]);
 	if (err) {
+		free_rows(t, o, now_ns);
+		extents_give(t->pages, first, now_ns);
 		t->stats.refused++;
 		return err;
 	}
-	o = &t->shared->objects[object];
-	o->first_page = t->n_pages;
-	o->low = table->first_page;
+	o->first_page = first;
+	o->touched_ns = now_ns;
+	shared->first_page = first;
+	shared->low = table->first_page;
 	/* a walk on another CPU must see all of the above when it sees the count */
-	__atomic_store_n(&o->n, table->n_pages, __ATOMIC_RELEASE);
-	t->n_pages += table->n_pages;
+	__atomic_store_n(&shared->n, table->n_pages, __ATOMIC_RELEASE);
 	t->stats.objects++;
 	return 0;
+}
+
+bool unwind_tables_has(const struct unwind_tables *t, uint32_t object)
+{
+	return object < FOLDD_MAX_OBJECTS && t->objects[object].rows;
+}
+
+void unwind_tables_touch(struct unwind_tables *t, uint32_t object, uint64_t now_ns)
+{
+	if (object < FOLDD_MAX_OBJECTS)
+		t->objects[object].touched_ns = now_ns;
+}
+
+static bool is_short_of_room(const struct unwind_tables *t)
+{
+	const uint64_t limit = (uint64_t)TABLES_CHUNKS_MAX * FOLDD_CHUNK_ROWS;
+
+	return t->stats.rows > limit / 10 * 9 ||
+	       extents_used(t->pages) > FOLDD_MAX_PAGES / 10 * 9;
+}
+
+static void evict(struct unwind_tables *t, uint32_t object, uint64_t now)
+{
+	struct object_rows *o = &t->objects[object];
+
+	__atomic_store_n(&t->shared->objects[object].n, 0, __ATOMIC_RELEASE);
+	free_rows(t, o, now);
+	extents_give(t->pages, o->first_page, now);
+	t->stats.objects--;
+	t->stats.evicted++;
+}
+
+void unwind_tables_evict(struct unwind_tables *t, uint64_t now_ns)
+{
+	while (is_short_of_room(t)) {
+		uint32_t oldest = 0;
+
+		for (uint32_t i = 1; i < FOLDD_MAX_OBJECTS; i++)
+			if (t->objects[i].rows && t->objects[i].touched_ns < now_ns &&
+			    (!oldest || t->objects[i].touched_ns < t->objects[oldest].touched_ns))
+				oldest = i;
+		if (!oldest)
+			return;
+		evict(t, oldest, now_ns);
+	}
 }
 
 int unwind_tables_add_inode(struct unwind_tables *t, uint32_t object, uint32_t major,
@@ -244,6 +359,6 @@ void unwind_tables_stats(const struct unwind_tables *t, struct unwind_tables_sta
 {
 	*ret = t->stats;
 	ret->rules = t->n_rules;
-	ret->pages = t->n_pages;
+	ret->pages = extents_used(t->pages);
 	ret->bytes = (uint64_t)t->n_chunks * sizeof(struct foldd_chunk);
 }

@@ -7,11 +7,14 @@
 #ifndef FOLDD_TABLES_H
 #define FOLDD_TABLES_H
 
+#include <stdbool.h>
 #include <foldd/unwind.h>
 #include "object/cfi.h"
 
 /* Chunks made at a time: an update of the outer map waits for RCU (11 ms), a batch waits once. */
 #define TABLES_CHUNK_BATCH 4
+/* Limit of the chunks' memory: a host's 300 files need 10 to 17 MiB, a desktop's 36. */
+#define TABLES_CHUNKS_MAX 64
 
 struct unwind_tables;
 
@@ -21,6 +24,7 @@ struct unwind_tables_stats {
 	uint64_t rows;
 	uint64_t bytes;	  /* of the chunks made so far */
 	uint32_t refused; /* objects for which there was no room */
+	uint32_t evicted; /* tables taken out to make room for others */
 };
 
 /* shared: the one value of the "tables" map; the "chunks" and "inodes" maps. All borrowed. */
@@ -32,8 +36,16 @@ DEFINE_CLEANUP(struct unwind_tables *, unwind_tables_free)
  * Publish the table of an object that has none yet. 0; -ENOSPC when rules, pages or chunks are used
  * up (counted; the object is walked by frame pointers), -ENOMEM, or the error of making a chunk.
  */
-int unwind_tables_add(struct unwind_tables *t, uint32_t object,
-		      const struct cfi_table *table) __must_check;
+int unwind_tables_add(struct unwind_tables *t, uint32_t object, const struct cfi_table *table,
+		      uint64_t now_ns) __must_check;
+bool unwind_tables_has(const struct unwind_tables *t, uint32_t object);
+/* Some process maps this object now. */
+void unwind_tables_touch(struct unwind_tables *t, uint32_t object, uint64_t now_ns);
+/*
+ * Take out the tables of the objects that have been mapped by nobody for the longest time, while
+ * more than nine tenths of the room are in use. What is touched at now_ns stays.
+ */
+void unwind_tables_evict(struct unwind_tables *t, uint64_t now_ns);
 /*
  * Tell the kernel side which object the file with this device and inode is, for processes that
  * are too new to have a table of mappings.
