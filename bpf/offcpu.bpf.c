@@ -194,8 +194,7 @@ static __always_inline void missed_switch_in(struct foldd_control *c, struct tas
 	run_queue = count_wait(st, out, in);
 	st->clock_ns = in | 1;
 	period = foldd_period(c);
-	if (!want_samples ||
-	    !foldd_sample_take(&st->until, in - out, period, bpf_get_prandom_u32()))
+	if (!want_samples || !sample_take(c, st, in - out, period))
 		return;
 	s = bpf_map_lookup_elem(&switch_scratch, &zero);
 	if (!s)
@@ -272,7 +271,7 @@ static __always_inline void switch_in(struct foldd_control *c, struct task_struc
 	if (!want_samples)
 		return;
 	period = foldd_period(c);
-	if (foldd_sample_take(&st->until, waited, period, bpf_get_prandom_u32()))
+	if (sample_take(c, st, waited, period))
 		sample(c, t, st, now, waited, run_queue, period);
 	if (st->flags & FOLDD_THREAD_WALKED)
 		bpf_map_delete_elem(&pendings, &walked);

@@ -184,8 +184,7 @@ static __always_inline int close_thread(struct bpf_iter__task *ctx, bool sleepab
 	waited = close_clock(st, c->stop_ns, &queue);
 	write_totals(ctx, t, st);
 	period = foldd_period(c);
-	take = waited && want_open_waits &&
-	       foldd_sample_take(&st->until, waited, period, bpf_get_prandom_u32());
+	take = waited && want_open_waits && sample_take(c, st, waited, period);
 	pending = __sync_lock_test_and_set(&st->n_pending, 0);
 	if (!take && !pending)
 		return 0;

@@ -7,6 +7,16 @@
 #include "compat.bpf.h"
 #include <foldd/sample.h>
 
+/* The sampler's decision over a wait of st that is drawn with this period. */
+static __always_inline bool sample_take(const struct foldd_control *c, struct foldd_thread *st,
+					__u64 size, __u64 period)
+{
+	if (!foldd_sample_test(&st->until, size, period, foldd_period_inverse(c, period)))
+		return false;
+	st->until = foldd_sample_distance(bpf_get_prandom_u32());
+	return true;
+}
+
 static __always_inline void record_start(struct foldd_record *r, struct task_struct *t,
 					 const struct foldd_thread *st, __u8 kind, __u64 now)
 {

@@ -59,6 +59,11 @@ static const __u8 syscall_class[SYSCALLS_MAX] = {
 	[60] = R(EXITING), [231] = R(EXITING),
 };
 
+#define S_TYPE	    0170000 /* include/uapi/linux/stat.h */
+#define S_PIPE	    0010000
+#define S_CHARACTER 0020000
+#define S_SOCKET    0140000
+
 #define FUTEX_CMD      0x7f
 #define FUTEX_PRIVATE  0x80
 #define FUTEX_REALTIME 0x100 /* glibc sets it on every wait without a monotonic deadline */
@@ -122,39 +127,68 @@ static __always_inline __u8 futex_reason(struct task_struct *t, enum memory memo
 	}
 }
 
+/* kfunc bpf_rdonly_cast: Linux 6.2, a35b9af4ec2c. Loads through it need no helper. */
+const volatile bool has_rdonly_cast = false;
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+#define CAST(type, p) ((type *)bpf_rdonly_cast((p), bpf_core_type_id_kernel(type)))
+
+/* Mode and device of a file, and the address family where it is a socket. */
+static __always_inline __u32 file_kind(struct file *file, __u32 *ret_device, __u32 *ret_family)
+{
+	struct inode *inode;
+	__u32 mode;
+
+	if (has_rdonly_cast) {
+		file = CAST(struct file, file);
+		inode = file->f_inode;
+		mode = inode->i_mode;
+		*ret_device = inode->i_rdev;
+		if ((mode & S_TYPE) == S_SOCKET)
+			*ret_family = CAST(struct socket, file->private_data)
+					      ->sk->__sk_common.skc_family;
+		return mode;
+	}
+	inode = BPF_CORE_READ(file, f_inode);
+	mode = BPF_CORE_READ(inode, i_mode);
+	if ((mode & S_TYPE) == S_CHARACTER)
+		*ret_device = BPF_CORE_READ(inode, i_rdev);
+	if ((mode & S_TYPE) == S_SOCKET) {
+		struct socket *socket = BPF_CORE_READ(file, private_data);
+
+		*ret_family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
+	}
+	return mode;
+}
+
 /* What a blocked read (or write) of descriptor fd waits for. */
 static __always_inline __u8 file_reason(struct task_struct *t, __u32 fd, bool write)
 {
 	struct fdtable *fdt = t->files ? t->files->fdt : NULL;
+	__u32 device = 0, family = 0, major;
 	struct file **slot, *file = NULL;
-	struct inode *inode = NULL;
-	struct socket *socket = NULL;
-	unsigned short mode = 0, family;
-	__u32 major;
 
 	if (!fdt || fd >= fdt->max_fds)
 		return R(UNCLASSIFIED);
 	slot = fdt->fd;
 	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
-	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
-	bpf_core_read(&mode, sizeof(mode), &inode->i_mode);
-	switch (mode & 0170000) {
-	case 0010000:
+	if (!file)
+		return R(UNCLASSIFIED);
+	switch (file_kind(file, &device, &family) & S_TYPE) {
+	case S_PIPE:
 		return write ? R(PIPE_WRITE) : R(PIPE_READ);
-	case 0140000:
-		bpf_core_read(&socket, sizeof(socket), &file->private_data);
-		family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
+	case S_SOCKET:
 		if (family == 1)
 			return write ? R(UNIX_SEND) : R(UNIX_RECV);
 		if (family == 2 || family == 10)
 			return write ? R(NET_SEND) : R(NET_RECV);
 		return R(NET_OTHER);
-	case 0020000:
-		major = BPF_CORE_READ(inode, i_rdev) >> 20;
+	case S_CHARACTER:
+		major = device >> 20;
 		if (major == 4 || major == 5 || (major >= 136 && major <= 143))
 			return write ? R(TTY_WRITE) : R(TTY_READ);
 		return R(CHARDEV);
-	case 0100000:
+	case 0100000: /* regular, block device, folder */
 	case 0060000:
 	case 0040000:
 		return write ? R(DISK_WRITE) : R(DISK_READ);

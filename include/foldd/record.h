@@ -112,7 +112,8 @@ struct foldd_control {
 	/* CLOCK_MONOTONIC minus the run queues' clock, and when it was learnt (kernel side) */
 	__s64 clock_offset_ns;
 	__u64 offset_epoch;
-	__u64 pad[2];
+	__u64 inverse;	      /* foldd_inverse() of max(T, FOLDD_PERIOD_FLOOR_NS) */
+	__u64 pad;
 
 	__u64 window_ns;      /* start of the present rate window */
 	__u32 window_samples; /* drawn in it */

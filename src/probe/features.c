@@ -24,7 +24,7 @@
 
 static struct feature features[FEATURES_MAX];
 static size_t n_features;
-static bool probed, switch_has_state, sleepable_iter, find_vma;
+static bool probed, switch_has_state, sleepable_iter, find_vma, rdonly_cast;
 
 static struct feature *add(const char *name, const char *wanted_by, int status, bool available)
 {
@@ -182,6 +182,8 @@ static void probe_btf(void)
 		0, find_vma);
 	explain(f, "before Linux 5.17: no bpf_find_vma",
 		"nothing to do; the first stacks of a new process may be cut");
+	/* not listed: without it the same is read by helpers, a little slower */
+	rdonly_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	btf__free(btf);
 }
 
@@ -293,4 +295,12 @@ bool features_find_vma(void)
 
 	(void)features_probe(&n);
 	return find_vma;
+}
+
+bool features_rdonly_cast(void)
+{
+	size_t n;
+
+	(void)features_probe(&n);
+	return rdonly_cast;
 }

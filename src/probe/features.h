@@ -29,5 +29,6 @@ int features_check(struct err *e);
 bool features_switch_has_state(void); /* sched_switch passes prev_state: Linux 5.18, fa2c3254d7cf */
 bool features_sleepable_iter(void);   /* iter.s/task and bpf_copy_from_user_task: Linux 5.18 */
 bool features_find_vma(void);	      /* bpf_find_vma: Linux 5.17 */
+bool features_rdonly_cast(void);      /* kfunc bpf_rdonly_cast: Linux 6.2 */
 
 #endif

@@ -111,6 +111,7 @@ static int load_offcpu(struct probe_objects *o, struct err *e)
 	o->offcpu->rodata->switch_has_state = k->switch_has_state;
 	o->offcpu->rodata->want_samples = k->want_offcpu;
 	o->offcpu->rodata->has_find_vma = k->find_vma;
+	o->offcpu->rodata->has_rdonly_cast = k->rdonly_cast;
 	(void)bpf_program__set_autoload(o->offcpu->progs.on_sys_exit, k->want_offcpu);
 	err = share_maps(o->task->obj, o->offcpu->obj);
 	if (!err)

@@ -16,7 +16,7 @@ struct probe_constants {
 	uint32_t self_tgid, pidns_inum, target_mode;
 	uint64_t target_cgroup;
 	uint32_t target_cgroup_level;
-	bool switch_has_state, sleepable_iter, find_vma;
+	bool switch_has_state, sleepable_iter, find_vma, rdonly_cast;
 	bool want_offcpu, want_cpu;
 };
 

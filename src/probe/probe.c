@@ -8,6 +8,7 @@
 #include <time.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <foldd/sample.h>
 #include "base/buf.h"
 #include "features.h"
 #include "objects.h"
@@ -95,6 +96,11 @@ static void write_control(struct probe *p)
 	uint64_t windows = 1000000000 / FOLDD_RATE_WINDOW_NS;
 	uint64_t quota = p->config.max_rate / windows;
 
+	uint64_t base = p->config.period_ns;
+
+	if (base < FOLDD_PERIOD_FLOOR_NS)
+		base = FOLDD_PERIOD_FLOOR_NS;
+	p->control->inverse = foldd_inverse(base);
 	p->control->period_ns = p->config.period_ns;
 	p->control->cpu_period_ns = 1000000000 / PROBE_CPU_HZ;
 	p->control->rate_quota = quota ? (uint32_t)quota : 1;
@@ -114,6 +120,7 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 		.switch_has_state = features_switch_has_state(),
 		.sleepable_iter = features_sleepable_iter(),
 		.find_vma = features_find_vma(),
+		.rdonly_cast = features_rdonly_cast(),
 		.want_offcpu = c->kinds & 1U << FOLDD_KIND_OFFCPU,
 		.want_cpu = c->kinds & 1U << FOLDD_KIND_CPU,
 	};

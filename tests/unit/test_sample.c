@@ -21,6 +21,14 @@ static uint32_t random32(void)
 	return (uint32_t)(state * 0x2545F4914F6CDD1DULL >> 32);
 }
 
+static int take(uint32_t *until, uint64_t size, uint64_t period)
+{
+	if (!foldd_sample_test(until, size, period, foldd_inverse(period)))
+		return 0;
+	*until = foldd_sample_distance(random32());
+	return 1;
+}
+
 static int setup(void **unused)
 {
 	(void)unused;
@@ -69,11 +77,11 @@ static void check_probability(uint64_t size, uint64_t other, uint64_t period)
 	int taken = 0;
 
 	for (int i = 0; i < ROUNDS; i++) {
-		taken += foldd_sample_take(&until, size, period, random32());
-		(void)foldd_sample_take(&until, other, period, random32());
+		taken += take(&until, size, period);
+		(void)take(&until, other, period);
 	}
-	/* four standard errors, and the 2^-20 by which a distance is rounded */
-	assert_true(fabs((double)taken / ROUNDS - p) < 4 * sqrt(p * (1 - p) / ROUNDS) + 2e-6);
+	/* four standard errors, and the 2^-20 by which a distance is rounded (three times) */
+	assert_true(fabs((double)taken / ROUNDS - p) < 4 * sqrt(p * (1 - p) / ROUNDS) + 3e-6);
 }
 
 static void probability_is_by_size(void **unused)
@@ -84,6 +92,8 @@ static void probability_is_by_size(void **unused)
 	check_probability(5000, 5000, 1000000);
 	check_probability(3000000, 1000, 1000000);
 	check_probability(100000000, 1, 1000000);
+	check_probability(3000, 1000, 1000);
+	check_probability(1ULL << 40, 1ULL << 36, FOLDD_PERIOD_MAX_NS);
 }
 
 static void period_zero_takes_all(void **unused)
@@ -91,7 +101,7 @@ static void period_zero_takes_all(void **unused)
 	uint32_t until = 1U << 30;
 
 	(void)unused;
-	assert_true(foldd_sample_take(&until, 0, 0, 1));
+	assert_true(foldd_sample_test(&until, 0, 0, 0));
 	assert_int_equal(until, 1U << 30);
 }
 
@@ -119,6 +129,26 @@ static void rate_raises_and_lowers_the_period(void **unused)
 	now += 1000000000; /* nothing at all for a second */
 	foldd_rate_count(&c, now);
 	assert_int_equal(c.shift, 0);
+}
+
+static void inverse_goes_with_the_period(void **unused)
+{
+	static const uint64_t bases[] = { 0, 1, 999, 1000, 1000000, 1ULL << 37 };
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		uint64_t base = bases[i] < FOLDD_PERIOD_FLOOR_NS ? FOLDD_PERIOD_FLOOR_NS : bases[i];
+		struct foldd_control c = { .period_ns = bases[i],
+					   .inverse = foldd_inverse(base) };
+
+		for (c.shift = 0; c.shift <= FOLDD_MAX_SHIFT; c.shift++) {
+			uint64_t period = foldd_period(&c);
+			double want = period ? (double)foldd_inverse(period) : 0;
+
+			assert_true(fabs((double)foldd_period_inverse(&c, period) - want) <=
+				    want * 4e-6 + 1);
+		}
+	}
 }
 
 static void period_has_a_ceiling(void **unused)
@@ -155,6 +185,7 @@ int main(void)
 		cmocka_unit_test_setup(probability_is_by_size, setup),
 		cmocka_unit_test(period_zero_takes_all),
 		cmocka_unit_test(rate_raises_and_lowers_the_period),
+		cmocka_unit_test(inverse_goes_with_the_period),
 		cmocka_unit_test(period_has_a_ceiling),
 		cmocka_unit_test(weight_estimate_is_close),
 	};
