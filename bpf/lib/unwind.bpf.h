@@ -230,6 +230,12 @@ __noinline int walk_step(struct scratch *s)
 	m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
 	if (!m && n && (!s->raw || s->ask_kernel)) /* not code: whatever led here was wrong */
 		return walk_end(s, FOLDD_WALK_BAD_FRAME);
+	/*
+	 * Test and use one register. Clang puts a 0 into a copy of m where it found m to be
+	 * NULL, and Linux 6.1's verifier believes that a pointer into the scratch (mem) may still be
+	 * NULL, so that it gets from that test to the use of the copy.
+	 */
+	OPAQUE(m);
 	if (m && m->object)
 		frame = FOLDD_FRAME_OBJECT | (__u64)m->object << FOLDD_FRAME_ID_SHIFT |
 			((address - m->bias) & FOLDD_FRAME_OFFSET_MAX);
@@ -241,6 +247,7 @@ __noinline int walk_step(struct scratch *s)
 	if (!m && (!s->raw || s->ask_kernel))
 		return walk_end(s, FOLDD_WALK_NO_MAPPING);
 	s->walk.rule.cfa_type = CFI_CFA_NONE;
+	OPAQUE(m);
 	if (m && m->object)
 		find_rule(s, m->object, address - m->bias);
 	switch (foldd_apply_rule(&s->walk)) {
