@@ -19,6 +19,7 @@ struct entry {
 };
 
 struct objects {
+	struct symd *symd;
 	struct entry **all; /* [id - 1] */
 	uint32_t count, allocated;
 	struct links links;
@@ -117,7 +118,6 @@ static struct entry *entry_free(struct entry *e)
 		return NULL;
 	if (e->file.fd >= 0)
 		(void)close(e->file.fd);
-	free((void *)(uintptr_t)e->file.image);
 	free(e->file.path);
 	free(e);
 	return NULL;
@@ -155,29 +155,48 @@ static uint32_t entry_add(struct objects *o, const char *path, const struct obje
 	return o->count;
 }
 
-static int add_vdso(struct objects *o)
+/* What the file says of itself. False where it is no ELF file, or cannot be read as one. */
+static bool describe(struct objects *o, int fd, const struct stat *st,
+		     const struct file_identity *id, struct object_file *ret)
 {
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
-	_cleanup_free_ void *image = NULL;
-	struct object_file f = { .fd = -1, .debug_rootfd = -1 };
-	struct object_source source;
-	struct object_memory memory;
-	const struct key key = { .kind = KEY_FILE };
 
-	if (!info)
-		return -ENOMEM;
-	f.error = vdso_read(&image, &f.image_size);
-	f.image = image;
-	if (!f.error) {
-		f.error = objects_source(&f, &source, &memory);
-		if (!f.error && !object_info_read(&source, info)) {
-			memcpy(f.id.build_id, info->build_id, info->build_id_len);
-			f.id.build_id_len = info->build_id_len;
-		}
+	ret->fd = fd;
+	ret->size = (uint64_t)st->st_size;
+	ret->mtime_ns =
+		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+	ret->id = *id;
+	if (!id->ino) {
+		ret->id.major = major(st->st_dev);
+		ret->id.minor = minor(st->st_dev);
+		ret->id.ino = st->st_ino;
 	}
+	if (!info || symd_info(o->symd, fd, info))
+		return false;
+	memcpy(ret->id.build_id, info->build_id, info->build_id_len);
+	ret->id.build_id_len = info->build_id_len;
+	return true;
+}
+
+static int add_vdso(struct objects *o)
+{
+	const struct file_identity unknown = { 0 };
+	struct object_file f = { .fd = -1, .debug_rootfd = -1 };
+	const struct key key = { .kind = KEY_FILE };
+	_cleanup_close_ int fd = vdso_open();
+	struct stat st;
+
+	if (fd < 0)
+		f.error = fd;
+	else if (fstat(fd, &st))
+		f.error = -errno;
+	else
+		(void)describe(o, fd, &st, &unknown, &f);
+	f.id.major = f.id.minor = 0; /* no process maps this very file */
+	f.id.ino = 0;
 	if (entry_add(o, "[vdso]", &f, &key) != OBJECT_VDSO)
 		return -ENOMEM;
-	(void)TAKE_PTR(image);
+	(void)TAKE_FD(fd);
 	return 0;
 }
 
@@ -195,6 +214,9 @@ int objects_new(struct objects **ret)
 		o->fds_max = limit.rlim_cur > 2 * OBJECT_FDS_SPARED
 				     ? (size_t)limit.rlim_cur - OBJECT_FDS_SPARED
 				     : (size_t)limit.rlim_cur / 2;
+	err = symd_new(&o->symd);
+	if (err)
+		return err;
 	err = add_vdso(o);
 	if (err)
 		return err;
@@ -211,18 +233,14 @@ struct objects *objects_free(struct objects *o)
 	free(o->all);
 	links_release(&o->links);
 	roots_release(&o->roots);
+	(void)symd_free(o->symd);
 	free(o);
 	return NULL;
 }
 
-int objects_source(const struct object_file *f, struct object_source *s, struct object_memory *m)
+struct symd *objects_symd(const struct objects *o)
 {
-	if (f->image) {
-		*m = (struct object_memory){ .data = f->image, .len = f->image_size };
-		object_source_memory(s, m);
-		return 0;
-	}
-	return f->fd >= 0 ? object_source_fd(s, f->fd) : -ENOENT;
+	return o->symd;
 }
 
 /* The file is still what it was when it was opened. */
@@ -233,30 +251,6 @@ static bool unchanged(const struct object_file *f)
 	return !fstat(f->fd, &st) && (uint64_t)st.st_size == f->size &&
 	       (uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec ==
 		       f->mtime_ns;
-}
-
-/* What the file says of itself. False where it is no ELF file. */
-static bool describe(int fd, const struct stat *st, const struct file_identity *id,
-		     struct object_file *ret)
-{
-	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
-	struct object_source source;
-
-	ret->fd = fd;
-	ret->size = (uint64_t)st->st_size;
-	ret->mtime_ns =
-		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
-	ret->id = *id;
-	if (!id->ino) {
-		ret->id.major = major(st->st_dev);
-		ret->id.minor = minor(st->st_dev);
-		ret->id.ino = st->st_ino;
-	}
-	if (!info || object_source_fd(&source, fd) || object_info_read(&source, info))
-		return false;
-	memcpy(ret->id.build_id, info->build_id, info->build_id_len);
-	ret->id.build_id_len = info->build_id_len;
-	return true;
 }
 
 /* The registry stays full once it is: the file need not be opened again to be refused. */
@@ -318,7 +312,7 @@ static uint32_t add_opened(struct objects *o, const char *path, const struct obj
 		return object;
 	}
 	object = l->object;
-	if (e->file.fd < 0 && !e->file.image) {
+	if (e->file.fd < 0) {
 		heal(o, e, f, &key);
 		return object;
 	}
@@ -337,7 +331,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 	struct stat st;
 	int fd;
 
-	fd = o->fds < o->fds_max ? open_mapped(path, id, where, &st) : -EMFILE;
+	fd = o->fds < o->fds_max ? open_mapped(o->symd, path, id, where, &st) : -EMFILE;
 	if (fd < 0) {
 		if (failed)
 			o->all[failed - 1]->tries++;
@@ -347,7 +341,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 			return failed;
 		return add_failed(o, path, id, where, seen, fd);
 	}
-	elf = describe(fd, &st, id, &f);
+	elf = describe(o, fd, &st, id, &f);
 	if (memory && !elf) {
 		(void)close(fd);
 		(void)link_set(o, seen, OBJECT_NONE);
