@@ -15,6 +15,7 @@
 struct entry {
 	struct object_file file;
 	struct key key; /* the link that is kept when the others are dropped */
+	bool trusted;   /* of its build-id there can be no second file: see is_trusted() */
 	unsigned int tries;
 };
 
@@ -82,20 +83,37 @@ static struct key seen_key(const char *path, const struct file_identity *id)
 	return k;
 }
 
-/* The key of an opened file. A file that is written to in place becomes another one. */
-static struct key file_key(const struct object_file *f, const struct stat *st)
+/*
+ * A build-id is what a file says of itself. Anybody can give a file the build-id of libc and other
+ * code, and whoever comes second would get the names and the unwind rows of the first. So the
+ * build-id alone stands for a file only where no unprivileged user can have written it; others are
+ * told apart by device and inode.
+ */
+static bool is_trusted(const struct stat *st)
+{
+	return st->st_uid == 0 && !(st->st_mode & S_IWOTH);
+}
+
+/* A file that is written to in place becomes another one. */
+static struct key version_key(const struct object_file *f, const struct stat *st)
 {
 	const uint64_t version[] = { f->size, f->mtime_ns };
 	struct key k;
 
-	if (f->id.build_id_len >= OBJECT_BUILD_ID_SURE)
-		return build_id_key(f->id.build_id, f->id.build_id_len);
 	k = (struct key){ .kind = KEY_FILE,
 			  .major = major(st->st_dev),
 			  .minor = minor(st->st_dev) };
 	k.ino = st->st_ino;
 	k.extra = table_hash(version, sizeof(version));
 	return k;
+}
+
+/* The key of an opened file. */
+static struct key file_key(const struct object_file *f, const struct stat *st)
+{
+	if (f->id.build_id_len >= OBJECT_BUILD_ID_SURE)
+		return build_id_key(f->id.build_id, f->id.build_id_len);
+	return version_key(f, st);
 }
 
 /* Links are a memory of what was looked up; only one for each object must stay. */
@@ -278,15 +296,31 @@ static uint32_t add_failed(struct objects *o, const char *path, const struct fil
 
 /* Give an object that had none its file. */
 static void heal(struct objects *o, struct entry *e, const struct object_file *f,
-		 const struct key *key)
+		 const struct key *key, bool trusted)
 {
 	char *path = e->file.path;
 
 	e->file = *f;
 	e->file.path = path;
 	e->key = *key;
+	e->trusted = trusted;
 	o->open_failed--;
 	o->fds++;
+}
+
+static struct entry *find_entry(struct objects *o, const struct key *k, uint32_t *ret_object)
+{
+	const struct link *l = links_find(&o->links, k);
+
+	*ret_object = l ? l->object : OBJECT_NONE;
+	return *ret_object ? o->all[*ret_object - 1] : NULL;
+}
+
+static bool is_same_file(const struct entry *e, const struct stat *st)
+{
+	struct stat held;
+
+	return !fstat(e->file.fd, &held) && held.st_dev == st->st_dev && held.st_ino == st->st_ino;
 }
 
 /*
@@ -297,27 +331,34 @@ static uint32_t add_opened(struct objects *o, const char *path, const struct obj
 			   const struct stat *st, bool *ret_held)
 {
 	struct key key = file_key(f, st);
-	const struct link *l = links_find(&o->links, &key);
-	struct entry *e = l && l->object ? o->all[l->object - 1] : NULL;
+	bool trusted = is_trusted(st);
 	uint32_t object;
-	struct stat held;
+	struct entry *e = find_entry(o, &key, &object);
 
+	if (e && key.kind == KEY_BUILD_ID && e->file.fd >= 0 && !e->trusted &&
+	    !is_same_file(e, st)) {
+		e = NULL; /* a trusted file takes the build-id over */
+		if (!trusted) {
+			key = version_key(f, st);
+			e = find_entry(o, &key, &object);
+		}
+	}
 	*ret_held = true;
 	if (!e) {
 		object = entry_add(o, path, f, &key);
-		if (object)
+		if (object) {
+			o->all[object - 1]->trusted = trusted;
 			o->fds++;
-		else
+		} else {
 			(void)close(f->fd);
+		}
 		return object;
 	}
-	object = l->object;
 	if (e->file.fd < 0) {
-		heal(o, e, f, &key);
+		heal(o, e, f, &key, trusted);
 		return object;
 	}
-	*ret_held =
-		!fstat(e->file.fd, &held) && held.st_dev == st->st_dev && held.st_ino == st->st_ino;
+	*ret_held = is_same_file(e, st);
 	(void)close(f->fd);
 	return object;
 }
@@ -355,13 +396,39 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 	return object;
 }
 
+enum sighting { SIGHTING_SURE, SIGHTING_DOUBTFUL, SIGHTING_UNKNOWN };
+
+/* What is known by this key, where that will do; *ret_failed is what has no file so far. */
+static enum sighting look_up(struct objects *o, const struct key *seen, uint32_t *ret_object,
+			     uint32_t *ret_failed)
+{
+	const struct link *l = links_find(&o->links, seen);
+	const struct entry *e;
+
+	*ret_failed = OBJECT_NONE;
+	if (!l)
+		return SIGHTING_UNKNOWN;
+	*ret_object = l->object;
+	if (l->object == OBJECT_NONE)
+		return SIGHTING_SURE;
+	e = o->all[l->object - 1];
+	if (e->file.fd >= 0) {
+		if (seen->kind == KEY_BUILD_ID)
+			return e->trusted ? SIGHTING_SURE : SIGHTING_DOUBTFUL;
+		return unchanged(&e->file) ? SIGHTING_SURE : SIGHTING_UNKNOWN;
+	}
+	if (e->tries >= OBJECT_OPEN_TRIES)
+		return SIGHTING_SURE;
+	*ret_failed = l->object;
+	return SIGHTING_UNKNOWN;
+}
+
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where)
 {
 	enum path_class class = classify(path);
-	uint32_t failed = OBJECT_NONE;
-	const struct link *l;
-	const struct entry *e;
+	uint32_t object = OBJECT_NONE, failed;
+	enum sighting sighting;
 	struct key seen;
 
 	if (class == PATH_VDSO)
@@ -369,18 +436,14 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 	if (class == PATH_NOTHING || id->build_id_len > sizeof(id->build_id))
 		return OBJECT_NONE;
 	seen = seen_key(path, id);
-	l = links_find(&o->links, &seen);
-	if (l) {
-		if (l->object == OBJECT_NONE)
-			return OBJECT_NONE;
-		e = o->all[l->object - 1];
-		if (e->file.fd >= 0 && (seen.kind == KEY_BUILD_ID || unchanged(&e->file)))
-			return l->object;
-		if (e->file.fd < 0 && e->tries >= OBJECT_OPEN_TRIES)
-			return l->object;
-		if (e->file.fd < 0)
-			failed = l->object;
+	sighting = look_up(o, &seen, &object, &failed);
+	if (sighting == SIGHTING_DOUBTFUL) {
+		/* Whose file it is shows when it is opened; where it cannot be, it is nobody's. */
+		seen.extra = table_hash(path, strlen(path));
+		sighting = look_up(o, &seen, &object, &failed);
 	}
+	if (sighting == SIGHTING_SURE)
+		return object;
 	return add_file(o, path, id, where, &seen, failed);
 }
 
