@@ -10,6 +10,7 @@
 
 #define NAMES_BYTES_MAX    (256 << 20) /* symbol tables in memory; beyond it, bracket forms */
 #define NAMES_JIT_MAPS_MAX 4096
+#define NAMES_PLAIN_MAX    (16 << 20) /* bytes of demangled names that are kept */
 
 /* An object's tables, read at the first frame in it. All are NULL where that failed. */
 struct named {
@@ -24,6 +25,12 @@ struct jit {
 	struct perfmap *map; /* NULL: none */
 };
 
+/* A demangled name. Its bytes are at text in plain_texts. */
+struct plain {
+	const char *name; /* in its table, which stays */
+	size_t text, len;
+};
+
 struct names {
 	const struct objects *objects;
 	struct symd *symd;
@@ -33,6 +40,10 @@ struct names {
 	struct jit *jits;
 	uint32_t n_jits, jits_allocated;
 	struct table jit_index; /* by serial */
+	struct plain *plains;
+	uint32_t n_plains, plains_allocated;
+	struct table plain_index; /* by name, the pointer */
+	struct buf plain_texts;
 	struct kallsyms *kernel;
 	bool kernel_loaded;
 	int kernel_error;
@@ -49,6 +60,7 @@ int names_new(const struct objects *objects, struct processes *processes, struct
 	n->symd = objects_symd(objects);
 	n->processes = processes;
 	n->kernel_error = kallsyms_check();
+	buf_init(&n->plain_texts, NAMES_PLAIN_MAX);
 	*ret = n;
 	return 0;
 }
@@ -67,6 +79,9 @@ struct names *names_free(struct names *n)
 	free(n->objects_named);
 	free(n->jits);
 	table_release(&n->jit_index);
+	free(n->plains);
+	table_release(&n->plain_index);
+	buf_release(&n->plain_texts);
 	(void)kallsyms_free(n->kernel);
 	free(n);
 	return NULL;
@@ -187,11 +202,45 @@ static const struct symd_symbols *find_symbol(const struct named *named, uint64_
 	return named->debug;
 }
 
+static bool equal_name(const void *owner, uint32_t i, const void *key)
+{
+	return ((const struct names *)owner)->plains[i].name == *(const char *const *)key;
+}
+
+/* Failing to keep it costs another question at the next frame of the function, no more. */
+static void keep_plain(struct names *n, uint32_t hash, const char *name, const char *text,
+		       size_t len)
+{
+	size_t at = n->plain_texts.len;
+
+	if (n->n_plains == n->plains_allocated) {
+		uint32_t want = n->plains_allocated ? n->plains_allocated * 2 : 256;
+		struct plain *plains = realloc(n->plains, want * sizeof(*plains));
+
+		if (!plains)
+			return;
+		n->plains = plains;
+		n->plains_allocated = want;
+	}
+	if (buf_add(&n->plain_texts, text, len) || table_insert(&n->plain_index, hash, n->n_plains))
+		return;
+	n->plains[n->n_plains++] = (struct plain){ name, at, len };
+}
+
+/* The worker demangles, once per function. */
 static void add_demangled(struct names *n, const struct symd_symbols *from, const char *name,
 			  struct buf *out)
 {
-	if (symd_demangle(n->symd, from, name, out))
+	uint32_t hash = table_hash(&name, sizeof(name));
+	uint32_t i = table_find(&n->plain_index, hash, &name, equal_name, n);
+	size_t at = out->len;
+
+	if (i != TABLE_NONE)
+		(void)buf_add(out, n->plain_texts.data + n->plains[i].text, n->plains[i].len);
+	else if (symd_demangle(n->symd, from, name, out))
 		(void)buf_adds(out, name);
+	else
+		keep_plain(n, hash, name, out->data + at, out->len - at);
 }
 
 static void add_base_name(const char *path, struct buf *out)
@@ -325,5 +374,5 @@ const char *names_kernel_problem(const struct names *n)
 
 size_t names_bytes(const struct names *n)
 {
-	return n->bytes + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
+	return n->bytes + n->plain_texts.len + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
 }
