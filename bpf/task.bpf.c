@@ -32,11 +32,17 @@ struct {
 	__type(value, struct foldd_thread_total);
 } total_scratch SEC(".maps");
 
+/*
+ * The process that reads files for foldd; later ones are forked by foldd, which has no state, and
+ * so they have none either.
+ */
+const volatile __u32 worker_tgid = 0;
+
 static __always_inline bool wanted(struct task_struct *t)
 {
 	__u32 tgid = task_tgid(t);
 
-	if (!t->pid || !tgid || tgid == self_tgid)
+	if (!t->pid || !tgid || tgid == self_tgid || tgid == worker_tgid)
 		return false;
 	if (target_mode == MODE_PIDS)
 		return bpf_map_lookup_elem(&targets, &tgid) != NULL;

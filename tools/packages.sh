@@ -54,6 +54,7 @@ packages_missing() {
 	packages_module zlib || echo zlib
 	packages_module json-c || echo json-c
 	packages_module libxxhash || echo xxhash
+	packages_module libseccomp || echo libseccomp
 	packages_header libiberty/demangle.h || packages_header demangle.h || echo libiberty
 	[ "$1" = test ] || return 0
 	packages_module cmocka || echo cmocka
@@ -78,6 +79,7 @@ packages_debian() {
 	zlib) echo zlib1g-dev ;;
 	json-c) echo libjson-c-dev ;;
 	xxhash) echo libxxhash-dev ;;
+	libseccomp) echo libseccomp-dev ;;
 	libiberty) echo libiberty-dev ;;
 	cmocka) echo libcmocka-dev ;;
 	qemu) echo qemu-system-x86 ;;
@@ -96,6 +98,7 @@ packages_fedora() {
 	zlib) echo zlib-devel ;;
 	json-c) echo json-c-devel ;;
 	xxhash) echo xxhash-devel ;;
+	libseccomp) echo libseccomp-devel ;;
 	libiberty) echo binutils-devel ;;
 	cmocka) echo libcmocka-devel ;;
 	qemu) echo qemu-system-x86 ;;

@@ -23,7 +23,9 @@
 	X(BAD_RECORD, 11, "bad_record", "a record that does not decode")                           \
 	X(OPEN_FAILED, 12, "open_failed", "mapped files that could not be opened or verified")     \
 	X(BATCH_FULL, 13, "batch_full", "samples beyond what one drain may hold")                  \
-	X(MISSED_SWITCH, 14, "missed_switch", "context switches that the kernel did not report")
+	X(MISSED_SWITCH, 14, "missed_switch", "context switches that the kernel did not report")   \
+	X(PARSER_KILLED, 15, "parser_killed", "files that crashed or stalled the parser")          \
+	X(PARSER_REFUSED, 16, "parser_refused", "requests to read such a file, or too many of them")
 
 #define FOLDD_LOSS_MAX 32
 

@@ -191,8 +191,6 @@ static int make_result(struct result *r, const struct options *o, struct profile
 	double user = 0, unnamed = 0;
 	int err;
 
-	if (profiler_summary(p, &r->summary, e))
-		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(folded_files); i++) {
 		const struct folded *f = &folded_files[i];
 		struct export_names naming = { 0 };
@@ -207,6 +205,9 @@ static int make_result(struct result *r, const struct options *o, struct profile
 		user += naming.user_weight;
 		unnamed += naming.unnamed_weight;
 	}
+	/* After the names, since files can be lost while they are looked up. */
+	if (profiler_summary(p, &r->summary, e))
+		return -1;
 	r->summary.named_share = user > 0 ? 1 - unnamed / user : NAN;
 	err = summary_write(&r->summary, &r->json);
 	return err ? too_large(SUMMARY_FILE, err, e) : 0;

@@ -251,6 +251,29 @@ static int add_json(struct buf *out, struct json_object *o, int flags, size_t *r
 	return buf_add(out, text, len);
 }
 
+static bool add_refused_files(struct json_object *root, const struct summary *s)
+{
+	struct json_object *list;
+
+	if (!s->n_refused_files)
+		return true;
+	list = json_object_new_array();
+	if (!add(root, "refused_files", list))
+		return false;
+	for (size_t i = 0; i < s->n_refused_files; i++) {
+		struct json_object *o = json_object_new_object();
+
+		if (json_object_array_add(list, o)) {
+			(void)json_object_put(o);
+			return false;
+		}
+		if (!o || !add_text(o, "path", s->refused_files[i].path) ||
+		    !add_text(o, "why", s->refused_files[i].why))
+			return false;
+	}
+	return true;
+}
+
 /* Everything but the lists, without the brace at its end. */
 static int write_head(const struct summary *s, struct buf *out)
 {
@@ -262,7 +285,7 @@ static int write_head(const struct summary *s, struct buf *out)
 	    !add_number(root, "duration_s", s->duration_s) ||
 	    !add_text(root, "target", s->target) || !add_text(root, "host", s->host) ||
 	    !add_text(root, "kernel", s->kernel) || !add_kinds(root, s) || !add_losses(root, s) ||
-	    !add_unwind(root, s) || !add_cost(root, s))
+	    !add_refused_files(root, s) || !add_unwind(root, s) || !add_cost(root, s))
 		return -ENOMEM;
 	err = add_json(out, root,
 		       JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |

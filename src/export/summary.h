@@ -34,6 +34,14 @@ struct summary_process {
 	uint64_t count[FOLDD_REASON_MAX];
 };
 
+/* A file that is not read any more, since its content got the better of the parser. */
+struct summary_file {
+	const char *path;
+	const char *why;
+};
+
+#define SUMMARY_FILES_MAX 64
+
 struct summary {
 	const char *version;
 	struct timespec start; /* CLOCK_REALTIME */
@@ -44,6 +52,8 @@ struct summary {
 	struct summary_kind kinds[FOLDD_KIND_MAX];
 	struct foldd_loss_count losses[FOLDD_LOSS_MAX];
 	uint64_t walk_ends[FOLDD_WALK_END_MAX];
+	struct summary_file refused_files[SUMMARY_FILES_MAX];
+	size_t n_refused_files;
 	double named_share; /* of the weight of user stacks, leaf named; NaN: no user stacks */
 	double cost_cpu_s;
 	uint64_t cost_max_rss_bytes, cost_bpf_map_bytes;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 #include "base/text.h"
+#include "escape.h"
 #include "summary.h"
+
+#define REFUSED_SHOWN 3 /* paths in the verdict; all are in summary.json */
 
 /* A small share needs more digits than a large one: "99.8", "0.42", "0.0031". */
 static void add_percent(struct buf *out, double percent)
@@ -61,6 +65,22 @@ static void add_losses(const struct summary *s, struct buf *out)
 	(void)buf_adds(out, " of the time");
 }
 
+/* By name, the first few of them: what they are called is up to their owners. */
+static void add_refused_files(const struct summary *s, struct buf *out)
+{
+	size_t shown = s->n_refused_files < REFUSED_SHOWN ? s->n_refused_files : REFUSED_SHOWN;
+
+	for (size_t i = 0; i < shown; i++) {
+		const struct summary_file *f = &s->refused_files[i];
+
+		(void)buf_adds(out, i ? ", " : "; not read: ");
+		(void)escape_name(out, f->path, strlen(f->path));
+		(void)buf_printf(out, " (%s)", f->why);
+	}
+	if (shown < s->n_refused_files)
+		(void)buf_printf(out, " and %zu more", s->n_refused_files - shown);
+}
+
 int summary_verdict(const struct summary *s, struct buf *out)
 {
 	for (unsigned int i = 0; i < FOLDD_KIND_MAX; i++)
@@ -72,6 +92,7 @@ int summary_verdict(const struct summary *s, struct buf *out)
 		add_percent(out, (1 - s->named_share) * 100);
 		(void)buf_adds(out, " of user stacks without a symbol at their leaf");
 	}
+	add_refused_files(s, out);
 	(void)buf_adds(out, "; own cost ");
 	add_percent(out, s->duration_s > 0 ? s->cost_cpu_s / s->duration_s * 100 : 0);
 	return buf_adds(out, " of a CPU");

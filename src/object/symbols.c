@@ -6,13 +6,23 @@
 #define SIZELESS_REACH 4096 /* no label of assembly is trusted further than a page */
 #define NESTED_MAX     32   /* symbols that may start within another one before it is forgotten */
 
+uint64_t code_end(const struct code *c, uint64_t vaddr)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (vaddr >= c->ranges[i].start && vaddr < c->ranges[i].end)
+			return c->ranges[i].end;
+	return 0;
+}
+
 struct symbols *symbols_free(struct symbols *t)
 {
-	if (t) {
+	if (!t)
+		return NULL;
+	if (!t->borrowed) {
 		free(t->entries);
 		free(t->names);
-		free(t);
 	}
+	free(t);
 	return NULL;
 }
 

@@ -34,6 +34,7 @@ struct symbols {
 	size_t count;
 	char *names; /* NUL-terminated strings; one may be the tail of another */
 	size_t names_len;
+	bool borrowed; /* entries and names are somebody else's */
 };
 
 /* Where code is: the executable sections of the executable segments, or these alone. */

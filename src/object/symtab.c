@@ -16,14 +16,6 @@ struct loader {
 	struct code code;
 };
 
-uint64_t code_end(const struct code *c, uint64_t vaddr)
-{
-	for (size_t i = 0; i < c->count; i++)
-		if (vaddr >= c->ranges[i].start && vaddr < c->ranges[i].end)
-			return c->ranges[i].end;
-	return 0;
-}
-
 static void segment_ranges(const struct object_info *info, struct code *c)
 {
 	_Static_assert(OBJECT_SEGMENTS_MAX <= CODE_RANGES_MAX, "a range for each segment");

@@ -86,6 +86,7 @@ static int load_task(struct probe_objects *o, struct err *e)
 		return load_error(e, "task", -errno);
 	o->task->rodata->pidns_inum = k->pidns_inum;
 	o->task->rodata->self_tgid = k->self_tgid;
+	o->task->rodata->worker_tgid = k->worker_tgid;
 	o->task->rodata->target_mode = k->target_mode;
 	o->task->rodata->target_cgroup = k->target_cgroup;
 	o->task->rodata->target_cgroup_level = k->target_cgroup_level;

@@ -13,7 +13,7 @@
 
 /* What the programs are configured with before they are verified. */
 struct probe_constants {
-	uint32_t self_tgid, pidns_inum, target_mode;
+	uint32_t self_tgid, worker_tgid, pidns_inum, target_mode;
 	uint64_t target_cgroup;
 	uint32_t target_cgroup_level;
 	bool switch_has_state, sleepable_iter, find_vma, rdonly_cast;

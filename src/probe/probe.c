@@ -113,6 +113,7 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 	_cleanup_(probe_free) struct probe *p = calloc(1, sizeof(*p));
 	struct probe_constants k = {
 		.self_tgid = (uint32_t)getpid(),
+		.worker_tgid = (uint32_t)c->worker,
 		.pidns_inum = own_pidns(),
 		.target_mode = c->mode == PROBE_ALL ? 0 : c->mode == PROBE_PIDS ? 1 : 2,
 		.target_cgroup = c->cgroup_id,

@@ -6,13 +6,12 @@
 
 #define DEBUG_DIR "/usr/lib/debug"
 
-static bool belongs(int fd, const struct stat *st, const struct object_info *info,
-		    struct object_info *debug)
+static bool belongs(struct symd *symd, int fd, const struct stat *st,
+		    const struct object_info *info, struct object_info *debug)
 {
-	struct object_source source;
 	uint32_t crc;
 
-	if (object_source_fd(&source, fd) || object_info_read(&source, debug))
+	if (symd_info(symd, fd, debug))
 		return false;
 	if (debug->machine != info->machine || !debug->has_symtab)
 		return false;
@@ -21,10 +20,11 @@ static bool belongs(int fd, const struct stat *st, const struct object_info *inf
 		       !memcmp(info->build_id, debug->build_id, info->build_id_len);
 	if (!info->debuglink[0] || st->st_size > DEBUGFILE_CRC_MAX)
 		return false;
-	return !object_crc32(&source, &crc) && crc == info->debuglink_crc;
+	return !symd_crc(symd, fd, &crc) && crc == info->debuglink_crc;
 }
 
 struct search {
+	struct symd *symd;
 	int roots[2];
 	size_t n_roots;
 	struct stat self; /* a debuglink may lead back to the file itself */
@@ -41,7 +41,7 @@ static int try_path(const struct search *s, const char *path)
 		fd = open_in_root(s->roots[i], path, &st);
 		if (fd < 0 || (st.st_dev == s->self.st_dev && st.st_ino == s->self.st_ino))
 			continue;
-		if (belongs(fd, &st, s->info, s->debug))
+		if (belongs(s->symd, fd, &st, s->info, s->debug))
 			return TAKE_FD(fd);
 	}
 	return -ENOENT;
@@ -82,11 +82,11 @@ static int by_debuglink(const struct search *s, const char *file_path)
 	return -ENOENT;
 }
 
-int debugfile_open(const struct object_file *file, const struct object_info *info,
-		   struct object_info *ret_info)
+int debugfile_open(struct symd *symd, const struct object_file *file,
+		   const struct object_info *info, struct object_info *ret_info)
 {
 	_cleanup_free_ struct object_info *debug = malloc(sizeof(*debug));
-	struct search s = { .info = info, .debug = debug };
+	struct search s = { .symd = symd, .info = info, .debug = debug };
 	int fd;
 
 	if (!debug)

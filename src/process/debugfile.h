@@ -12,7 +12,7 @@
 #define DEBUGFILE_CRC_MAX (512 << 20) /* bytes of a file that are read for its CRC */
 
 /* A descriptor with *ret_info filled in, -ENOENT, -ENOMEM. */
-int debugfile_open(const struct object_file *file, const struct object_info *info,
-		   struct object_info *ret_info) __must_check;
+int debugfile_open(struct symd *symd, const struct object_file *file,
+		   const struct object_info *info, struct object_info *ret_info) __must_check;
 
 #endif

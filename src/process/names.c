@@ -10,13 +10,14 @@
 
 #define NAMES_BYTES_MAX    (256 << 20) /* symbol tables in memory; beyond it, bracket forms */
 #define NAMES_JIT_MAPS_MAX 4096
+#define NAMES_PLAIN_MAX    (16 << 20) /* bytes of demangled names that are kept */
 
 /* An object's tables, read at the first frame in it. All are NULL where that failed. */
 struct named {
 	bool loaded;
 	struct object_info *info; /* its segments turn file offsets to addresses */
-	struct symbols *own;
-	struct symbols *debug; /* of the separate file; has the same addresses */
+	struct symd_symbols *own;
+	struct symd_symbols *debug; /* of the separate file; has the same addresses */
 };
 
 struct jit {
@@ -24,14 +25,25 @@ struct jit {
 	struct perfmap *map; /* NULL: none */
 };
 
+/* A demangled name. Its bytes are at text in plain_texts. */
+struct plain {
+	const char *name; /* in its table, which stays */
+	size_t text, len;
+};
+
 struct names {
 	const struct objects *objects;
+	struct symd *symd;
 	struct processes *processes;
 	struct named *objects_named; /* by object id */
 	uint32_t n_objects;
 	struct jit *jits;
 	uint32_t n_jits, jits_allocated;
 	struct table jit_index; /* by serial */
+	struct plain *plains;
+	uint32_t n_plains, plains_allocated;
+	struct table plain_index; /* by name, the pointer */
+	struct buf plain_texts;
 	struct kallsyms *kernel;
 	bool kernel_loaded;
 	int kernel_error;
@@ -45,8 +57,10 @@ int names_new(const struct objects *objects, struct processes *processes, struct
 	if (!n)
 		return -ENOMEM;
 	n->objects = objects;
+	n->symd = objects_symd(objects);
 	n->processes = processes;
 	n->kernel_error = kallsyms_check();
+	buf_init(&n->plain_texts, NAMES_PLAIN_MAX);
 	*ret = n;
 	return 0;
 }
@@ -57,39 +71,42 @@ struct names *names_free(struct names *n)
 		return NULL;
 	for (uint32_t i = 0; i < n->n_objects; i++) {
 		free(n->objects_named[i].info);
-		(void)symbols_free(n->objects_named[i].own);
-		(void)symbols_free(n->objects_named[i].debug);
+		(void)symd_symbols_free(n->objects_named[i].own);
+		(void)symd_symbols_free(n->objects_named[i].debug);
 	}
 	for (uint32_t i = 0; i < n->n_jits; i++)
 		(void)perfmap_free(n->jits[i].map);
 	free(n->objects_named);
 	free(n->jits);
 	table_release(&n->jit_index);
+	free(n->plains);
+	table_release(&n->plain_index);
+	buf_release(&n->plain_texts);
 	(void)kallsyms_free(n->kernel);
 	free(n);
 	return NULL;
 }
 
 /* Account for a table that has been read, or drop it where there is no room for it. */
-static struct symbols *take_symbols(struct names *n, struct symbols *t)
+static struct symd_symbols *take_symbols(struct names *n, struct symd_symbols *t)
 {
-	size_t bytes = symbols_bytes(t);
+	size_t bytes = symd_symbols_bytes(t);
 
 	if (bytes > NAMES_BYTES_MAX - n->bytes)
-		return symbols_free(t);
+		return symd_symbols_free(t);
 	n->bytes += bytes;
 	return t;
 }
 
 /* Most objects are open. Where descriptors ran out, the file may still be where it was. */
-static int reopen(const struct object_file *f)
+static int reopen(struct symd *symd, const struct object_file *f)
 {
 	const struct mapped_at nowhere = { .rootfd = f->debug_rootfd };
 	struct stat st;
 
 	if (!f->id.build_id_len && !f->id.ino)
 		return -ENOENT;
-	return open_mapped(f->path, &f->id, &nowhere, &st);
+	return open_mapped(symd, f->path, &f->id, &nowhere, &st);
 }
 
 /* A file can be overwritten in place after it was opened. */
@@ -111,42 +128,34 @@ static void load_debug(struct names *n, const struct object_file *f, struct name
 {
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
 	_cleanup_close_ int fd = -1;
-	struct object_source source;
-	struct symbols *t;
+	struct symd_symbols *t;
 
 	if (!info)
 		return;
-	fd = debugfile_open(f, named->info, info);
-	if (fd >= 0 && !object_source_fd(&source, fd) && !symbols_read(&source, info, &t))
+	fd = debugfile_open(n->symd, f, named->info, info);
+	if (fd >= 0 && !symd_symbols(n->symd, fd, &t))
 		named->debug = take_symbols(n, t);
 }
 
-static void load_object(struct names *n, const struct object_file *f, struct named *named)
+static void load_object(struct names *n, uint32_t object, const struct object_file *f,
+			struct named *named)
 {
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
 	_cleanup_close_ int reopened = -1;
-	struct object_source source;
-	struct object_memory memory;
-	struct symbols *t;
-	int err;
+	struct symd_symbols *t;
+	int fd = f->fd;
 
 	named->loaded = true;
 	if (!info)
 		return;
-	if (f->fd < 0 && !f->image) {
-		reopened = reopen(f);
-		err = reopened < 0 ? reopened : object_source_fd(&source, reopened);
-	} else {
-		err = objects_source(f, &source, &memory);
-	}
-	if (err || object_info_read(&source, info))
-		return;
-	if (!f->image && !is_still(f, info, f->fd))
+	if (fd < 0)
+		fd = reopened = reopen(n->symd, f);
+	if (fd < 0 || symd_info(n->symd, fd, info) || !is_still(f, info, f->fd))
 		return;
 	named->info = TAKE_PTR(info);
-	if (!symbols_read(&source, named->info, &t))
+	if (!symd_symbols(n->symd, fd, &t))
 		named->own = take_symbols(n, t);
-	if (!named->info->has_symtab && !f->image)
+	if (!named->info->has_symtab && object != OBJECT_VDSO)
 		load_debug(n, f, named);
 }
 
@@ -166,33 +175,72 @@ static struct named *get_named(struct names *n, uint32_t object, const struct ob
 	}
 	named = &n->objects_named[object];
 	if (!named->loaded)
-		load_object(n, f, named);
+		load_object(n, object, f, named);
 	return named;
 }
 
 /*
  * Public names are better known than the internal ones of the debug file (read against
- * __GI___libc_read), so they win where both name the same function.
+ * __GI___libc_read), so they win where both name the same function. Returns the table it is of.
  */
-static bool find_symbol(const struct named *named, uint64_t vaddr, struct symbol *ret)
+static const struct symd_symbols *find_symbol(const struct named *named, uint64_t vaddr,
+					      struct symbol *ret)
 {
 	struct symbol public, full;
-	bool has_public = named->own && symbols_find(named->own, vaddr, &public);
+	bool has_public = named->own && symd_symbols_find(named->own, vaddr, &public);
 
-	if (!named->debug || !symbols_find(named->debug, vaddr, &full)) {
+	if (!named->debug || !symd_symbols_find(named->debug, vaddr, &full)) {
 		if (has_public)
 			*ret = public;
-		return has_public;
+		return has_public ? named->own : NULL;
 	}
-	*ret = has_public && public.vaddr == full.vaddr ? public : full;
-	return true;
+	if (has_public && public.vaddr == full.vaddr) {
+		*ret = public;
+		return named->own;
+	}
+	*ret = full;
+	return named->debug;
 }
 
-static void add_demangled(const char *name, struct buf *out)
+static bool equal_name(const void *owner, uint32_t i, const void *key)
 {
-	_cleanup_free_ char *plain = object_demangle(name);
+	return ((const struct names *)owner)->plains[i].name == *(const char *const *)key;
+}
 
-	(void)buf_adds(out, plain ? plain : name);
+/* Failing to keep it costs another question at the next frame of the function, no more. */
+static void keep_plain(struct names *n, uint32_t hash, const char *name, const char *text,
+		       size_t len)
+{
+	size_t at = n->plain_texts.len;
+
+	if (n->n_plains == n->plains_allocated) {
+		uint32_t want = n->plains_allocated ? n->plains_allocated * 2 : 256;
+		struct plain *plains = realloc(n->plains, want * sizeof(*plains));
+
+		if (!plains)
+			return;
+		n->plains = plains;
+		n->plains_allocated = want;
+	}
+	if (buf_add(&n->plain_texts, text, len) || table_insert(&n->plain_index, hash, n->n_plains))
+		return;
+	n->plains[n->n_plains++] = (struct plain){ name, at, len };
+}
+
+/* The worker demangles, once per function. */
+static void add_demangled(struct names *n, const struct symd_symbols *from, const char *name,
+			  struct buf *out)
+{
+	uint32_t hash = table_hash(&name, sizeof(name));
+	uint32_t i = table_find(&n->plain_index, hash, &name, equal_name, n);
+	size_t at = out->len;
+
+	if (i != TABLE_NONE)
+		(void)buf_add(out, n->plain_texts.data + n->plains[i].text, n->plains[i].len);
+	else if (symd_demangle(n->symd, from, name, out))
+		(void)buf_adds(out, name);
+	else
+		keep_plain(n, hash, name, out->data + at, out->len - at);
 }
 
 static void add_base_name(const char *path, struct buf *out)
@@ -217,6 +265,7 @@ bool names_object(struct names *n, uint32_t object, uint64_t offset, struct buf 
 {
 	const struct object_file *f = objects_get(n->objects, object);
 	const struct named *named = f ? get_named(n, object, f) : NULL;
+	const struct symd_symbols *from = NULL;
 	uint64_t address = offset;
 	struct symbol symbol;
 
@@ -224,9 +273,10 @@ bool names_object(struct names *n, uint32_t object, uint64_t offset, struct buf 
 		(void)buf_printf(out, "[unknown+0x%llx]", (unsigned long long)offset);
 		return false;
 	}
-	if (named && named->info && !object_vaddr(named->info, offset, &address) &&
-	    find_symbol(named, address, &symbol)) {
-		add_demangled(symbol.name, out);
+	if (named && named->info && !object_vaddr(named->info, offset, &address))
+		from = find_symbol(named, address, &symbol);
+	if (from) {
+		add_demangled(n, from, symbol.name, out);
 		return true;
 	}
 	(void)buf_addc(out, '[');
@@ -324,5 +374,5 @@ const char *names_kernel_problem(const struct names *n)
 
 size_t names_bytes(const struct names *n)
 {
-	return n->bytes + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
+	return n->bytes + n->plain_texts.len + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
 }

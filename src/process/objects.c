@@ -15,10 +15,12 @@
 struct entry {
 	struct object_file file;
 	struct key key; /* the link that is kept when the others are dropped */
+	bool trusted;   /* of its build-id there can be no second file: see is_trusted() */
 	unsigned int tries;
 };
 
 struct objects {
+	struct symd *symd;
 	struct entry **all; /* [id - 1] */
 	uint32_t count, allocated;
 	struct links links;
@@ -81,20 +83,37 @@ static struct key seen_key(const char *path, const struct file_identity *id)
 	return k;
 }
 
-/* The key of an opened file. A file that is written to in place becomes another one. */
-static struct key file_key(const struct object_file *f, const struct stat *st)
+/*
+ * A build-id is what a file says of itself. Anybody can give a file the build-id of libc and other
+ * code, and whoever comes second would get the names and the unwind rows of the first. So the
+ * build-id alone stands for a file only where no unprivileged user can have written it; others are
+ * told apart by device and inode.
+ */
+static bool is_trusted(const struct stat *st)
+{
+	return st->st_uid == 0 && !(st->st_mode & S_IWOTH);
+}
+
+/* A file that is written to in place becomes another one. */
+static struct key version_key(const struct object_file *f, const struct stat *st)
 {
 	const uint64_t version[] = { f->size, f->mtime_ns };
 	struct key k;
 
-	if (f->id.build_id_len >= OBJECT_BUILD_ID_SURE)
-		return build_id_key(f->id.build_id, f->id.build_id_len);
 	k = (struct key){ .kind = KEY_FILE,
 			  .major = major(st->st_dev),
 			  .minor = minor(st->st_dev) };
 	k.ino = st->st_ino;
 	k.extra = table_hash(version, sizeof(version));
 	return k;
+}
+
+/* The key of an opened file. */
+static struct key file_key(const struct object_file *f, const struct stat *st)
+{
+	if (f->id.build_id_len >= OBJECT_BUILD_ID_SURE)
+		return build_id_key(f->id.build_id, f->id.build_id_len);
+	return version_key(f, st);
 }
 
 /* Links are a memory of what was looked up; only one for each object must stay. */
@@ -117,7 +136,6 @@ static struct entry *entry_free(struct entry *e)
 		return NULL;
 	if (e->file.fd >= 0)
 		(void)close(e->file.fd);
-	free((void *)(uintptr_t)e->file.image);
 	free(e->file.path);
 	free(e);
 	return NULL;
@@ -155,29 +173,48 @@ static uint32_t entry_add(struct objects *o, const char *path, const struct obje
 	return o->count;
 }
 
-static int add_vdso(struct objects *o)
+/* What the file says of itself. False where it is no ELF file, or cannot be read as one. */
+static bool describe(struct objects *o, int fd, const struct stat *st,
+		     const struct file_identity *id, struct object_file *ret)
 {
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
-	_cleanup_free_ void *image = NULL;
-	struct object_file f = { .fd = -1, .debug_rootfd = -1 };
-	struct object_source source;
-	struct object_memory memory;
-	const struct key key = { .kind = KEY_FILE };
 
-	if (!info)
-		return -ENOMEM;
-	f.error = vdso_read(&image, &f.image_size);
-	f.image = image;
-	if (!f.error) {
-		f.error = objects_source(&f, &source, &memory);
-		if (!f.error && !object_info_read(&source, info)) {
-			memcpy(f.id.build_id, info->build_id, info->build_id_len);
-			f.id.build_id_len = info->build_id_len;
-		}
+	ret->fd = fd;
+	ret->size = (uint64_t)st->st_size;
+	ret->mtime_ns =
+		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+	ret->id = *id;
+	if (!id->ino) {
+		ret->id.major = major(st->st_dev);
+		ret->id.minor = minor(st->st_dev);
+		ret->id.ino = st->st_ino;
 	}
+	if (!info || symd_info(o->symd, fd, info))
+		return false;
+	memcpy(ret->id.build_id, info->build_id, info->build_id_len);
+	ret->id.build_id_len = info->build_id_len;
+	return true;
+}
+
+static int add_vdso(struct objects *o)
+{
+	const struct file_identity unknown = { 0 };
+	struct object_file f = { .fd = -1, .debug_rootfd = -1 };
+	const struct key key = { .kind = KEY_FILE };
+	_cleanup_close_ int fd = vdso_open();
+	struct stat st;
+
+	if (fd < 0)
+		f.error = fd;
+	else if (fstat(fd, &st))
+		f.error = -errno;
+	else
+		(void)describe(o, fd, &st, &unknown, &f);
+	f.id.major = f.id.minor = 0; /* no process maps this very file */
+	f.id.ino = 0;
 	if (entry_add(o, "[vdso]", &f, &key) != OBJECT_VDSO)
 		return -ENOMEM;
-	(void)TAKE_PTR(image);
+	(void)TAKE_FD(fd);
 	return 0;
 }
 
@@ -195,6 +232,9 @@ int objects_new(struct objects **ret)
 		o->fds_max = limit.rlim_cur > 2 * OBJECT_FDS_SPARED
 				     ? (size_t)limit.rlim_cur - OBJECT_FDS_SPARED
 				     : (size_t)limit.rlim_cur / 2;
+	err = symd_new(&o->symd);
+	if (err)
+		return err;
 	err = add_vdso(o);
 	if (err)
 		return err;
@@ -211,18 +251,14 @@ struct objects *objects_free(struct objects *o)
 	free(o->all);
 	links_release(&o->links);
 	roots_release(&o->roots);
+	(void)symd_free(o->symd);
 	free(o);
 	return NULL;
 }
 
-int objects_source(const struct object_file *f, struct object_source *s, struct object_memory *m)
+struct symd *objects_symd(const struct objects *o)
 {
-	if (f->image) {
-		*m = (struct object_memory){ .data = f->image, .len = f->image_size };
-		object_source_memory(s, m);
-		return 0;
-	}
-	return f->fd >= 0 ? object_source_fd(s, f->fd) : -ENOENT;
+	return o->symd;
 }
 
 /* The file is still what it was when it was opened. */
@@ -233,30 +269,6 @@ static bool unchanged(const struct object_file *f)
 	return !fstat(f->fd, &st) && (uint64_t)st.st_size == f->size &&
 	       (uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec ==
 		       f->mtime_ns;
-}
-
-/* What the file says of itself. False where it is no ELF file. */
-static bool describe(int fd, const struct stat *st, const struct file_identity *id,
-		     struct object_file *ret)
-{
-	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
-	struct object_source source;
-
-	ret->fd = fd;
-	ret->size = (uint64_t)st->st_size;
-	ret->mtime_ns =
-		(uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
-	ret->id = *id;
-	if (!id->ino) {
-		ret->id.major = major(st->st_dev);
-		ret->id.minor = minor(st->st_dev);
-		ret->id.ino = st->st_ino;
-	}
-	if (!info || object_source_fd(&source, fd) || object_info_read(&source, info))
-		return false;
-	memcpy(ret->id.build_id, info->build_id, info->build_id_len);
-	ret->id.build_id_len = info->build_id_len;
-	return true;
 }
 
 /* The registry stays full once it is: the file need not be opened again to be refused. */
@@ -284,15 +296,31 @@ static uint32_t add_failed(struct objects *o, const char *path, const struct fil
 
 /* Give an object that had none its file. */
 static void heal(struct objects *o, struct entry *e, const struct object_file *f,
-		 const struct key *key)
+		 const struct key *key, bool trusted)
 {
 	char *path = e->file.path;
 
 	e->file = *f;
 	e->file.path = path;
 	e->key = *key;
+	e->trusted = trusted;
 	o->open_failed--;
 	o->fds++;
+}
+
+static struct entry *find_entry(struct objects *o, const struct key *k, uint32_t *ret_object)
+{
+	const struct link *l = links_find(&o->links, k);
+
+	*ret_object = l ? l->object : OBJECT_NONE;
+	return *ret_object ? o->all[*ret_object - 1] : NULL;
+}
+
+static bool is_same_file(const struct entry *e, const struct stat *st)
+{
+	struct stat held;
+
+	return !fstat(e->file.fd, &held) && held.st_dev == st->st_dev && held.st_ino == st->st_ino;
 }
 
 /*
@@ -303,27 +331,34 @@ static uint32_t add_opened(struct objects *o, const char *path, const struct obj
 			   const struct stat *st, bool *ret_held)
 {
 	struct key key = file_key(f, st);
-	const struct link *l = links_find(&o->links, &key);
-	struct entry *e = l && l->object ? o->all[l->object - 1] : NULL;
+	bool trusted = is_trusted(st);
 	uint32_t object;
-	struct stat held;
+	struct entry *e = find_entry(o, &key, &object);
 
+	if (e && key.kind == KEY_BUILD_ID && e->file.fd >= 0 && !e->trusted &&
+	    !is_same_file(e, st)) {
+		e = NULL; /* a trusted file takes the build-id over */
+		if (!trusted) {
+			key = version_key(f, st);
+			e = find_entry(o, &key, &object);
+		}
+	}
 	*ret_held = true;
 	if (!e) {
 		object = entry_add(o, path, f, &key);
-		if (object)
+		if (object) {
+			o->all[object - 1]->trusted = trusted;
 			o->fds++;
-		else
+		} else {
 			(void)close(f->fd);
+		}
 		return object;
 	}
-	object = l->object;
-	if (e->file.fd < 0 && !e->file.image) {
-		heal(o, e, f, &key);
+	if (e->file.fd < 0) {
+		heal(o, e, f, &key, trusted);
 		return object;
 	}
-	*ret_held =
-		!fstat(e->file.fd, &held) && held.st_dev == st->st_dev && held.st_ino == st->st_ino;
+	*ret_held = is_same_file(e, st);
 	(void)close(f->fd);
 	return object;
 }
@@ -337,7 +372,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 	struct stat st;
 	int fd;
 
-	fd = o->fds < o->fds_max ? open_mapped(path, id, where, &st) : -EMFILE;
+	fd = o->fds < o->fds_max ? open_mapped(o->symd, path, id, where, &st) : -EMFILE;
 	if (fd < 0) {
 		if (failed)
 			o->all[failed - 1]->tries++;
@@ -347,7 +382,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 			return failed;
 		return add_failed(o, path, id, where, seen, fd);
 	}
-	elf = describe(fd, &st, id, &f);
+	elf = describe(o, fd, &st, id, &f);
 	if (memory && !elf) {
 		(void)close(fd);
 		(void)link_set(o, seen, OBJECT_NONE);
@@ -361,13 +396,39 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 	return object;
 }
 
+enum sighting { SIGHTING_SURE, SIGHTING_DOUBTFUL, SIGHTING_UNKNOWN };
+
+/* What is known by this key, where that will do; *ret_failed is what has no file so far. */
+static enum sighting look_up(struct objects *o, const struct key *seen, uint32_t *ret_object,
+			     uint32_t *ret_failed)
+{
+	const struct link *l = links_find(&o->links, seen);
+	const struct entry *e;
+
+	*ret_failed = OBJECT_NONE;
+	if (!l)
+		return SIGHTING_UNKNOWN;
+	*ret_object = l->object;
+	if (l->object == OBJECT_NONE)
+		return SIGHTING_SURE;
+	e = o->all[l->object - 1];
+	if (e->file.fd >= 0) {
+		if (seen->kind == KEY_BUILD_ID)
+			return e->trusted ? SIGHTING_SURE : SIGHTING_DOUBTFUL;
+		return unchanged(&e->file) ? SIGHTING_SURE : SIGHTING_UNKNOWN;
+	}
+	if (e->tries >= OBJECT_OPEN_TRIES)
+		return SIGHTING_SURE;
+	*ret_failed = l->object;
+	return SIGHTING_UNKNOWN;
+}
+
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where)
 {
 	enum path_class class = classify(path);
-	uint32_t failed = OBJECT_NONE;
-	const struct link *l;
-	const struct entry *e;
+	uint32_t object = OBJECT_NONE, failed;
+	enum sighting sighting;
 	struct key seen;
 
 	if (class == PATH_VDSO)
@@ -375,18 +436,14 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 	if (class == PATH_NOTHING || id->build_id_len > sizeof(id->build_id))
 		return OBJECT_NONE;
 	seen = seen_key(path, id);
-	l = links_find(&o->links, &seen);
-	if (l) {
-		if (l->object == OBJECT_NONE)
-			return OBJECT_NONE;
-		e = o->all[l->object - 1];
-		if (e->file.fd >= 0 && (seen.kind == KEY_BUILD_ID || unchanged(&e->file)))
-			return l->object;
-		if (e->file.fd < 0 && e->tries >= OBJECT_OPEN_TRIES)
-			return l->object;
-		if (e->file.fd < 0)
-			failed = l->object;
+	sighting = look_up(o, &seen, &object, &failed);
+	if (sighting == SIGHTING_DOUBTFUL) {
+		/* Whose file it is shows when it is opened; where it cannot be, it is nobody's. */
+		seen.extra = table_hash(path, strlen(path));
+		sighting = look_up(o, &seen, &object, &failed);
 	}
+	if (sighting == SIGHTING_SURE)
+		return object;
 	return add_file(o, path, id, where, &seen, failed);
 }
 

@@ -8,6 +8,7 @@
 #define FOLDD_OBJECTS_H
 
 #include "feed.h"
+#include "symd/symd.h"
 
 #define OBJECTS_MAX 16384 /* distinct files; further ones are OBJECT_NONE, counted */
 
@@ -17,12 +18,11 @@
 struct object_file {
 	char *path; /* as the process saw it */
 	struct file_identity id;
-	int fd;            /* O_RDONLY, or -1 where it could not be opened or verified */
-	int error;         /* -errno of opening; 0 */
-	int debug_rootfd;  /* directory to look for debug files under ('/' of its namespace), or -1
-			    */
-	const void *image; /* the vdso: its bytes, in place of fd */
-	size_t image_size;
+	int fd;           /* O_RDONLY, or -1 where it could not be opened or verified; of the
+			   * vdso a copy in memory */
+	int error;        /* -errno of opening; 0 */
+	int debug_rootfd; /* directory to look for debug files under ('/' of its namespace), or -1
+			   */
 	uint64_t size, mtime_ns; /* of the file when it was opened */
 };
 
@@ -33,6 +33,7 @@ struct mapped_at {
 	int rootfd;          /* O_PATH of the process's root directory, or -1 for our own root */
 };
 
+/* Starts the process that reads the files: errors as of symd_new(). */
 int objects_new(struct objects **ret) __must_check;
 struct objects *objects_free(struct objects *o);
 DEFINE_CLEANUP(struct objects *, objects_free)
@@ -51,9 +52,8 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 		     const struct mapped_at *where);
 /* A later sighting may open what could not be opened before: fd and error can change then. */
 const struct object_file *objects_get(const struct objects *o, uint32_t object); /* NULL: none */
-/* Its bytes, from fd or image; *m is what the source of an image borrows. -ENOENT: neither. */
-int objects_source(const struct object_file *f, struct object_source *s,
-		   struct object_memory *m) __must_check;
+/* Who reads the files; lives as long as the registry. */
+struct symd *objects_symd(const struct objects *o);
 uint32_t objects_count(const struct objects *o);
 uint64_t objects_refused(const struct objects *o);
 uint64_t objects_open_failed(const struct objects *o); /* objects that have no fd now */

@@ -68,17 +68,14 @@ int open_root(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
-static int verify_build_id(int fd, const struct file_identity *id)
+static int verify_build_id(struct symd *symd, int fd, const struct file_identity *id)
 {
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
-	struct object_source source;
 	int err;
 
 	if (!info)
 		return -ENOMEM;
-	err = object_source_fd(&source, fd);
-	if (!err)
-		err = object_info_read(&source, info);
+	err = symd_info(symd, fd, info);
 	if (err == -ENOEXEC || err == -EBADMSG)
 		return -ESTALE;
 	if (err)
@@ -94,12 +91,13 @@ static int verify_build_id(int fd, const struct file_identity *id)
  * report another inode as well. What map_files leads to is the mapped file all the same, unless
  * the same range was mapped again, which shows where the devices do agree.
  */
-static int verify(int fd, const struct stat *st, const struct file_identity *id, bool by_mapping)
+static int verify(struct symd *symd, int fd, const struct stat *st, const struct file_identity *id,
+		  bool by_mapping)
 {
 	bool same_dev = major(st->st_dev) == id->major && minor(st->st_dev) == id->minor;
 
 	if (id->build_id_len)
-		return verify_build_id(fd, id);
+		return verify_build_id(symd, fd, id);
 	if (!id->ino)
 		return by_mapping ? 0 : -ESTALE;
 	if (st->st_ino != id->ino && (same_dev || !by_mapping))
@@ -139,8 +137,8 @@ static int open_by_path(const char *path, const struct mapped_at *where, struct 
 	return open_in_root(where->rootfd, plain, ret_st);
 }
 
-int open_mapped(const char *path, const struct file_identity *id, const struct mapped_at *where,
-		struct stat *ret_st)
+int open_mapped(struct symd *symd, const char *path, const struct file_identity *id,
+		const struct mapped_at *where, struct stat *ret_st)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -149,12 +147,12 @@ int open_mapped(const char *path, const struct file_identity *id, const struct m
 	fd = open_map_file(where, &st);
 	if (fd == -EINVAL)
 		return fd;
-	err = fd < 0 ? fd : verify(fd, &st, id, true);
+	err = fd < 0 ? fd : verify(symd, fd, &st, id, true);
 	if (err) {
 		if (fd >= 0)
 			(void)close(TAKE_FD(fd));
 		fd = open_by_path(path, where, &st);
-		err = fd < 0 ? fd : verify(fd, &st, id, false);
+		err = fd < 0 ? fd : verify(symd, fd, &st, id, false);
 	}
 	if (err)
 		return err;

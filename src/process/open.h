@@ -17,8 +17,8 @@
  * The descriptor or -errno; -ESTALE when what is there now is another file; -EINVAL for what is
  * no regular file.
  */
-int open_mapped(const char *path, const struct file_identity *id, const struct mapped_at *where,
-		struct stat *ret_st) __must_check;
+int open_mapped(struct symd *symd, const char *path, const struct file_identity *id,
+		const struct mapped_at *where, struct stat *ret_st) __must_check;
 /* A regular file by path under rootfd (-1: our own root). The descriptor or -errno. */
 int open_in_root(int rootfd, const char *path, struct stat *ret_st) __must_check;
 /* O_PATH descriptor of a live process's root directory, or -errno. */

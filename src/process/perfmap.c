@@ -120,7 +120,7 @@ static void emit(struct range *out, size_t *n, const struct range *r, uint64_t f
 static int cut_overlaps(struct perfmap *m)
 {
 	_cleanup_free_ const struct range **items = calloc(m->count + 1, sizeof(*items));
-	struct range *out = malloc((2 * m->count + 1) * sizeof(*out));
+	struct range *out = malloc((2 * m->count + 1) * sizeof(*out)), *fit;
 	struct heap h = { .items = items };
 	uint64_t at = 0;
 	size_t n = 0, i = 0;
@@ -146,10 +146,12 @@ static int cut_overlaps(struct perfmap *m)
 		}
 	}
 	free(m->ranges);
-	m->ranges = realloc(out, n * sizeof(*out));
-	if (!m->ranges)
-		m->ranges = out;
+	m->ranges = out;
 	m->allocated = m->count = n;
+	/* Failing to shrink is no failure. */
+	fit = n ? realloc(out, n * sizeof(*out)) : NULL;
+	if (fit)
+		m->ranges = fit;
 	return 0;
 }
 

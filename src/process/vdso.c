@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include "maps.h"
 #include "vdso.h"
 
@@ -14,11 +14,11 @@ static int find_end(void *ctx, const struct maps_line *line)
 	return 0;
 }
 
-int vdso_read(void **ret_image, size_t *ret_size)
+int vdso_open(void)
 {
 	struct maps_line found = { .start = getauxval(AT_SYSINFO_EHDR) };
+	_cleanup_close_ int fd = -1;
 	size_t size;
-	void *p;
 	int err;
 
 	if (!found.start)
@@ -31,11 +31,10 @@ int vdso_read(void **ret_image, size_t *ret_size)
 	size = found.end - found.start;
 	if (size > VDSO_SIZE_MAX)
 		return -EFBIG;
-	p = malloc(size);
-	if (!p)
-		return -ENOMEM;
-	memcpy(p, (const void *)(uintptr_t)found.start, size);
-	*ret_image = p;
-	*ret_size = size;
-	return 0;
+	fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, (const void *)(uintptr_t)found.start, size) != (ssize_t)size)
+		return -EIO;
+	return TAKE_FD(fd);
 }

@@ -3,12 +3,11 @@
 #ifndef FOLDD_VDSO_H
 #define FOLDD_VDSO_H
 
-#include <stddef.h>
 #include "base/cleanup.h"
 
 #define VDSO_SIZE_MAX 65536
 
-/* A malloc'd copy. -ENOENT where there is none. */
-int vdso_read(void **ret_image, size_t *ret_size) __must_check;
+/* The descriptor of a copy in memory, the caller's to close. -ENOENT where there is none. */
+int vdso_open(void) __must_check;
 
 #endif

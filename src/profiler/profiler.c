@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "batch.h"
 #include "cgroup.h"
+#include "parser.h"
 #include "probe/features.h"
 #include "probe/probe.h"
 #include "process/feed.h"
@@ -133,10 +134,12 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 		return out_of_memory(e);
 	p->options = *o;
 	batch_init(&p->batch);
-	if (features_check(e) || configure(o, &config, e) || probe_new(&config, &p->probe, e) ||
-	    open_feed(p, e))
+	if (features_check(e) || configure(o, &config, e) || parser_open(&p->objects, e))
 		return -1;
-	if (objects_new(&p->objects) || processes_new(p->objects, &p->processes) ||
+	config.worker = symd_pid(objects_symd(p->objects));
+	if (probe_new(&config, &p->probe, e) || open_feed(p, e))
+		return -1;
+	if (processes_new(p->objects, &p->processes) ||
 	    names_new(p->objects, p->processes, &p->names) || fold_new(&p->fold) ||
 	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher) ||
 	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe),
@@ -152,7 +155,6 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 	*ret = TAKE_PTR(p);
 	return 0;
 }
-
 
 int profiler_fd(const struct profiler *p)
 {
@@ -282,13 +284,14 @@ static bool targets_gone(const struct profiler *p)
 	return p->options.n_pids > 0;
 }
 
-static double own_cpu_s(void)
+static double own_cpu_s(const struct profiler *p)
 {
 	struct rusage ru;
 
 	(void)getrusage(RUSAGE_SELF, &ru);
 	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6 +
+	       symd_cpu_s(objects_symd(p->objects));
 }
 
 /* Every loss of the recording so far, whatever room counted it. */
@@ -298,6 +301,7 @@ static void collect_losses(const struct profiler *p, enum foldd_kind kind,
 	probe_losses(p->probe, kind, ret);
 	if (kind != FOLDD_KIND_OFFCPU)
 		return; /* what user space counts is not told apart by kind */
+	parser_losses(p->objects, ret);
 	ret[FOLDD_LOSS_FEED_LOST].count = processes_feed_lost(p->processes);
 	ret[FOLDD_LOSS_OBJECTS_FULL].count = objects_refused(p->objects);
 	ret[FOLDD_LOSS_OPEN_FAILED].count = objects_open_failed(p->objects);
@@ -325,7 +329,7 @@ void profiler_progress(const struct profiler *p, struct profiler_progress *ret)
 		for (size_t i = 0; i < FOLDD_LOSS_MAX; i++)
 			ret->losses += losses[i].count;
 	}
-	ret->cpu_s = own_cpu_s();
+	ret->cpu_s = own_cpu_s(p);
 	ret->targets_gone = targets_gone(p);
 }
 
@@ -418,8 +422,9 @@ int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 		summarize_kind(p, &s, kind);
 	memcpy(s.walk_ends, p->counts.walk_ends, sizeof(s.walk_ends));
 	s.named_share = NAN;
+	parser_summarize(p->objects, &s);
 	(void)getrusage(RUSAGE_SELF, &ru);
-	s.cost_cpu_s = own_cpu_s();
+	s.cost_cpu_s = own_cpu_s(p);
 	s.cost_max_rss_bytes = (uint64_t)ru.ru_maxrss * 1024;
 	unwind_tables_stats(p->tables, &tables);
 	s.cost_bpf_map_bytes = probe_map_bytes(p->probe) + tables.bytes;

@@ -44,23 +44,13 @@ struct unwinding *unwinding_free(struct unwinding *u)
 static int build_table(struct unwinding *u, const struct object_file *file, uint32_t object,
 		       uint64_t now)
 {
-	_cleanup_(cfi_table_free) struct cfi_table *table = NULL;
-	struct object_source source;
-	struct object_memory memory;
-	struct object_info info;
-	struct cfi_sink sink;
+	_cleanup_(symd_rows_free) struct symd_rows *rows = NULL;
 	int err;
 
-	err = objects_source(file, &source, &memory);
-	if (!err)
-		err = object_info_read(&source, &info);
-	if (!err)
-		err = cfi_table_new(&table);
-	if (err)
-		return err;
-	cfi_table_sink(table, &sink);
-	err = cfi_build(&source, &info, &sink, NULL);
-	return err ? err : unwind_tables_add(u->tables, object, table, now);
+	if (file->fd < 0)
+		return -ENOENT;
+	err = symd_rows(objects_symd(u->objects), file->fd, &rows);
+	return err ? err : unwind_tables_add(u->tables, object, symd_rows_table(rows), now);
 }
 
 /* So that walks of a process that has just started know its files before /proc or the feed do. */
@@ -82,13 +72,18 @@ static void publish_inode(struct unwinding *u, const struct object_file *file, u
 static void look_at(struct unwinding *u, uint32_t object, uint64_t now)
 {
 	const struct object_file *file = objects_get(u->objects, object);
+	int err;
 
 	u->state[object] = TABLE_FAILED;
 	if (!file)
 		return;
-	publish_inode(u, file, object);
-	if (!build_table(u, file, object, now) && unwind_tables_has(u->tables, object))
+	if (object != OBJECT_VDSO)
+		publish_inode(u, file, object);
+	err = build_table(u, file, object, now);
+	if (!err && unwind_tables_has(u->tables, object))
 		u->state[object] = TABLE_BUILT;
+	if (err == -EAGAIN)
+		u->state[object] = TABLE_WANTED;
 }
 
 static uint64_t monotonic_ns(void)
@@ -107,6 +102,8 @@ void unwinding_build(struct unwinding *u, uint64_t budget_ns, uint64_t now_ns)
 		if (u->state[u->next] != TABLE_WANTED)
 			continue;
 		look_at(u, u->next, now_ns);
+		if (u->state[u->next] == TABLE_WANTED)
+			return; /* there is no parser for the moment */
 		if (monotonic_ns() >= end) {
 			u->next++;
 			return;

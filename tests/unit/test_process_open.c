@@ -16,6 +16,7 @@
 struct fixture {
 	char dir[32];
 	int fd;
+	struct symd *symd;
 };
 
 static int setup(void **state)
@@ -29,7 +30,7 @@ static int setup(void **state)
 		return -1;
 	f->fd = open(f->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	*state = f;
-	return f->fd < 0;
+	return f->fd < 0 || symd_new(&f->symd);
 }
 
 static int teardown(void **state)
@@ -44,6 +45,7 @@ static int teardown(void **state)
 	(void)unlinkat(f->fd, "secret", 0);
 	(void)rmdir(f->dir);
 	(void)close(f->fd);
+	(void)symd_free(f->symd);
 	free(f);
 	return 0;
 }
@@ -131,36 +133,37 @@ static void test_links(void **state)
 
 static void test_identity(void **state)
 {
-	_cleanup_close_ int root = make_root(*state), fd = -1;
+	const struct fixture *f = *state;
+	_cleanup_close_ int root = make_root(f), fd = -1;
 	struct mapped_at where = { .rootfd = root };
 	struct file_identity id = { 0 };
 	struct stat st, got;
 
 	assert_int_equal(fstatat(root, "file", &st, 0), 0);
 	/* nothing is known of the file: any could be it */
-	assert_int_equal(open_mapped("/file", &id, &where, &got), -ESTALE);
+	assert_int_equal(open_mapped(f->symd, "/file", &id, &where, &got), -ESTALE);
 	id.major = major(st.st_dev);
 	id.minor = minor(st.st_dev);
 	id.ino = st.st_ino;
-	fd = open_mapped("/file", &id, &where, &got);
+	fd = open_mapped(f->symd, "/file", &id, &where, &got);
 	assert_true(fd >= 0);
 	assert_int_equal(got.st_ino, st.st_ino);
 	(void)close(TAKE_FD(fd));
-	fd = open_mapped("/file (deleted)", &id, &where, &got);
+	fd = open_mapped(f->symd, "/file (deleted)", &id, &where, &got);
 	assert_true(fd >= 0);
 	id.ino++;
-	assert_int_equal(open_mapped("/file", &id, &where, &got), -ESTALE);
+	assert_int_equal(open_mapped(f->symd, "/file", &id, &where, &got), -ESTALE);
 	id.ino--;
 	id.minor++; /* overlayfs: another device, the same inode */
 	(void)close(TAKE_FD(fd));
-	fd = open_mapped("/file", &id, &where, &got);
+	fd = open_mapped(f->symd, "/file", &id, &where, &got);
 	assert_true(fd >= 0);
 	/* no ELF file, so no build-id that could be right */
 	id.build_id_len = 20;
-	assert_int_equal(open_mapped("/file", &id, &where, &got), -ESTALE);
-	assert_int_equal(open_mapped("/memfd:x", &id, &where, &got), -ENOENT);
-	assert_int_equal(open_mapped("//anon", &id, &where, &got), -ENOENT);
-	assert_int_equal(open_mapped("relative", &id, &where, &got), -ENOENT);
+	assert_int_equal(open_mapped(f->symd, "/file", &id, &where, &got), -ESTALE);
+	assert_int_equal(open_mapped(f->symd, "/memfd:x", &id, &where, &got), -ENOENT);
+	assert_int_equal(open_mapped(f->symd, "//anon", &id, &where, &got), -ENOENT);
+	assert_int_equal(open_mapped(f->symd, "relative", &id, &where, &got), -ENOENT);
 }
 
 struct own {
@@ -180,32 +183,30 @@ static int find_own(void *ctx, const struct maps_line *l)
 /* Our own program: through map_files where that is allowed, else by its path. */
 static void test_own_code(void **state)
 {
+	const struct fixture *f = *state;
 	struct own own = { .address = (uint64_t)(uintptr_t)find_own };
 	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
 	_cleanup_close_ int root = open_root(getpid()), fd = -1;
-	struct object_source source;
 	struct file_identity id;
 	struct mapped_at where;
 	struct stat st;
 
-	(void)state;
 	assert_non_null(info);
 	assert_true(root >= 0);
 	assert_int_equal(maps_read(getpid(), find_own, &own), 0);
 	where = (struct mapped_at){ getpid(), own.line.start, own.line.end, root };
-	fd = open_mapped(own.line.path, &own.line.id, &where, &st);
+	fd = open_mapped(f->symd, own.line.path, &own.line.id, &where, &st);
 	assert_true(fd >= 0);
-	assert_int_equal(object_source_fd(&source, fd), 0);
-	assert_int_equal(object_info_read(&source, info), 0);
+	assert_int_equal(symd_info(f->symd, fd, info), 0);
 	if (!info->build_id_len)
 		return;
 	(void)close(TAKE_FD(fd));
 	id = (struct file_identity){ .build_id_len = info->build_id_len };
 	memcpy(id.build_id, info->build_id, info->build_id_len);
-	fd = open_mapped(own.line.path, &id, &where, &st);
+	fd = open_mapped(f->symd, own.line.path, &id, &where, &st);
 	assert_true(fd >= 0);
 	id.build_id[0] ^= 1;
-	assert_int_equal(open_mapped(own.line.path, &id, &where, &st), -ESTALE);
+	assert_int_equal(open_mapped(f->symd, own.line.path, &id, &where, &st), -ESTALE);
 }
 
 static void *map_page(int fd)
@@ -249,7 +250,7 @@ static void test_without_path(void **state)
 		print_message("map_files is not allowed here\n");
 		skip();
 	}
-	fd = open_mapped("/file (deleted)", &id, &where, &st);
+	fd = open_mapped(f->symd, "/file (deleted)", &id, &where, &st);
 	(void)munmap(p, 4096);
 	assert_true(fd >= 0);
 	assert_int_equal(st.st_ino, want.st_ino);
@@ -260,7 +261,7 @@ static void test_without_path(void **state)
 	where.end = where.start + 4096;
 	assert_int_equal(fstat(memory, &want), 0);
 	id.ino = want.st_ino;
-	fd = open_mapped("/memfd:x (deleted)", &id, &where, &st);
+	fd = open_mapped(f->symd, "/memfd:x (deleted)", &id, &where, &st);
 	(void)munmap(p, 4096);
 	assert_true(fd >= 0);
 	assert_int_equal(st.st_ino, want.st_ino);
@@ -273,7 +274,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_traps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
-		cmocka_unit_test(test_own_code),
+		cmocka_unit_test_setup_teardown(test_own_code, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_path, setup, teardown),
 	};
 
