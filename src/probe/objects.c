@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cpu.skel.h"
 #include "objects.h"
@@ -33,28 +34,58 @@ static struct buf libbpf_log = { .limit = LIBBPF_LOG_BYTES };
 /* libbpf's warnings are kept for the error message; a verifier's log would fill the terminal. */
 static int on_libbpf_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[512];
+	_cleanup_free_ char *text = NULL;
+	va_list again;
+	int n;
 
 	if (level != LIBBPF_WARN)
 		return 0;
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (n < 0 || n >= LIBBPF_LOG_BYTES / 2)
+		n = LIBBPF_LOG_BYTES / 2;
+	text = malloc((size_t)n + 1);
+	if (!text)
+		return 0;
+	(void)vsnprintf(text, (size_t)n + 1, fmt, ap);
 	if (!libbpf_log.data)
 		buf_init(&libbpf_log, LIBBPF_LOG_BYTES);
-	(void)buf_adds(&libbpf_log, line);
+	(void)buf_adds(&libbpf_log, text);
 	return 0;
 }
 
+/*
+ * The line that says why the kernel refused: the last one of the verifier's log before its summary
+ * ("processed N insns ..."), else the last one that libbpf printed.
+ */
+static const char *last_reason(size_t *ret_len)
+{
+	const char *log = libbpf_log.data ? libbpf_log.data : "", *end, *start;
+
+	end = strstr(log, "\nprocessed ");
+	if (!end)
+		end = log + strlen(log);
+	while (end > log && (end[-1] == '\n' || end[-1] == ' '))
+		end--;
+	for (start = end; start > log && start[-1] != '\n'; start--)
+		;
+	*ret_len = (size_t)(end - start) > 300 ? 300 : (size_t)(end - start);
+	return start;
+}
+
+/* EACCES is what the verifier's refusals look like: privileges have been checked before. */
 static int load_error(struct err *e, const char *what, int err)
 {
-	int status = err == -EPERM || err == -EACCES ? EXIT_PRIVILEGE : EXIT_KERNEL;
-	const char *first = libbpf_log.data ? libbpf_log.data : "";
-	int len = (int)strcspn(first, "\n");
+	size_t len;
+	const char *reason = last_reason(&len);
 
-	if (len > 300)
-		len = 300;
-	err_set(e, status, "cannot load the %s programs: %s%s%.*s", what, strerror(-err),
-		len ? ": " : "", len, first);
-	return err_hint(e, "`foldd doctor` lists what this kernel and these privileges allow.");
+	log_debug("%s", libbpf_log.data ? libbpf_log.data : "");
+	err_set(e, err == -EPERM ? EXIT_PRIVILEGE : EXIT_KERNEL,
+		"the kernel refuses the %s programs: %s%s%.*s", what, strerror(-err),
+		len ? ": " : "", (int)len, reason);
+	return err_hint(e, "`foldd doctor` lists what this kernel and these privileges allow; a kernel "
+			   "that refuses a program with all of them there is a bug in foldd.");
 }
 
 /* Maps that the first object made are used by the later ones that declare the same name. */
