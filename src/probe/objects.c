@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "cpu.skel.h"
 #include "objects.h"
@@ -36,22 +35,22 @@ static int on_libbpf_print(enum libbpf_print_level level, const char *fmt, va_li
 {
 	_cleanup_free_ char *text = NULL;
 	va_list again;
-	int n;
+	int n, skip;
 
 	if (level != LIBBPF_WARN)
 		return 0;
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
-	if (n < 0 || n >= LIBBPF_LOG_BYTES / 2)
-		n = LIBBPF_LOG_BYTES / 2;
-	text = malloc((size_t)n + 1);
+	text = n < 0 ? NULL : malloc((size_t)n + 1);
 	if (!text)
 		return 0;
 	(void)vsnprintf(text, (size_t)n + 1, fmt, ap);
+	/* a verifier's log comes in one piece, and its end is what counts */
+	skip = n > LIBBPF_LOG_BYTES / 2 ? n - LIBBPF_LOG_BYTES / 2 : 0;
 	if (!libbpf_log.data)
 		buf_init(&libbpf_log, LIBBPF_LOG_BYTES);
-	(void)buf_adds(&libbpf_log, text);
+	(void)buf_adds(&libbpf_log, text + skip);
 	return 0;
 }
 
@@ -80,7 +79,6 @@ static int load_error(struct err *e, const char *what, int err)
 	size_t len;
 	const char *reason = last_reason(&len);
 
-	log_debug("%s", libbpf_log.data ? libbpf_log.data : "");
 	err_set(e, err == -EPERM ? EXIT_PRIVILEGE : EXIT_KERNEL,
 		"the kernel refuses the %s programs: %s%s%.*s", what, strerror(-err),
 		len ? ": " : "", (int)len, reason);
