@@ -217,9 +217,9 @@ static __always_inline void switch_out(struct foldd_control *c, struct task_stru
 
 	if (!st)
 		return;
-	if (st->clock_ns && !(st->clock_ns & 1)) {
+	if (unlikely(st->clock_ns && !(st->clock_ns & 1))) {
 		missed_switch_in(c, t, st, now);
-	} else if (c->offset_epoch != now >> OFFSET_EPOCH_SHIFT &&
+	} else if (unlikely(c->offset_epoch != now >> OFFSET_EPOCH_SHIFT) &&
 		   st->count[FOLDD_REASON_RUNNING]) {
 		/* it came in at clock_ns here and at last_arrival there */
 		c->offset_epoch = now >> OFFSET_EPOCH_SHIFT;
@@ -230,7 +230,7 @@ static __always_inline void switch_out(struct foldd_control *c, struct task_stru
 	st->clock_ns = now & ~1ULL;
 	st->waking_ns = 0;
 	st->flags &= FOLDD_THREAD_KTHREAD;
-	if (state & TASK_DEAD) {
+	if (unlikely(state & TASK_DEAD)) {
 		flush_totals(t, st);
 		st->flags |= FOLDD_THREAD_GONE; /* as a zombie it is still there for the closing pass */
 		return;
@@ -242,7 +242,7 @@ static __always_inline void switch_out(struct foldd_control *c, struct task_stru
 		st->reason = wait_reason(t, MEMORY_OWN, regs, state);
 	if ((st->flags & FOLDD_THREAD_KTHREAD) || (t->flags & PF_EXITING))
 		return;
-	if ((long)regs->orig_ax >= 0)
+	if (likely((long)regs->orig_ax >= 0))
 		st->flags |= FOLDD_THREAD_SYSCALL;
 	else if (want_samples)
 		walk_at_switch_out(c, t, st, regs, now);
@@ -257,7 +257,7 @@ static __always_inline void switch_in(struct foldd_control *c, struct task_struc
 	if (!st)
 		return;
 	out = st->clock_ns & ~1ULL;
-	if (st->clock_ns & 1) { /* its switch-out was never reported: nobody knows why it waited */
+	if (unlikely(st->clock_ns & 1)) { /* its switch-out was never reported: nobody knows why it waited */
 		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_MISSED_SWITCH, 0);
 		st->reason = FOLDD_REASON_UNCLASSIFIED;
 		st->waking_ns = 0;
@@ -271,9 +271,9 @@ static __always_inline void switch_in(struct foldd_control *c, struct task_struc
 	if (!want_samples)
 		return;
 	period = foldd_period(c);
-	if (sample_take(c, st, waited, period))
+	if (unlikely(sample_take(c, st, waited, period)))
 		sample(c, t, st, now, waited, run_queue, period);
-	if (st->flags & FOLDD_THREAD_WALKED)
+	if (unlikely(st->flags & FOLDD_THREAD_WALKED))
 		bpf_map_delete_elem(&pendings, &walked);
 }
 
@@ -315,7 +315,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs)
 	__u32 count;
 
 	/* the common case must be cheap: every system call of the host comes by */
-	if (!c || c->pending <= 0)
+	if (likely(!c || c->pending <= 0))
 		return 0;
 	t = bpf_get_current_task_btf();
 	st = bpf_task_storage_get(&threads, t, 0, 0);

@@ -158,6 +158,10 @@ struct {
 
 static const __u32 zero = 0;
 
+/* What is rare is moved out of the way of what happens at every switch. */
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 static __always_inline void count_loss(__u32 kind, __u32 reason, __u64 weight)
 {
 	__u32 key = kind * FOLDD_LOSS_MAX + reason;

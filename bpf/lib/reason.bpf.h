@@ -133,6 +133,17 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
 #define CAST(type, p) ((type *)bpf_rdonly_cast((p), bpf_core_type_id_kernel(type)))
 
+/* What is in a table of pointers to files: any struct that begins with a pointer will do. */
+static __always_inline struct file *file_at(struct file **slot)
+{
+	struct file *file = NULL;
+
+	if (has_rdonly_cast)
+		return (struct file *)CAST(struct list_head, slot)->next;
+	bpf_probe_read_kernel(&file, sizeof(file), slot);
+	return file;
+}
+
 /* Mode and device of a file, and the address family where it is a socket. */
 static __always_inline __u32 file_kind(struct file *file, __u32 *ret_device, __u32 *ret_family)
 {
@@ -166,12 +177,11 @@ static __always_inline __u8 file_reason(struct task_struct *t, __u32 fd, bool wr
 {
 	struct fdtable *fdt = t->files ? t->files->fdt : NULL;
 	__u32 device = 0, family = 0, major;
-	struct file **slot, *file = NULL;
+	struct file *file;
 
 	if (!fdt || fd >= fdt->max_fds)
 		return R(UNCLASSIFIED);
-	slot = fdt->fd;
-	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
+	file = file_at(fdt->fd + fd);
 	if (!file)
 		return R(UNCLASSIFIED);
 	switch (file_kind(file, &device, &family) & S_TYPE) {
@@ -234,15 +244,13 @@ static __always_inline __u8 wait_reason(struct task_struct *t, enum memory memor
 	__u32 flags = t->flags;
 	bool iowait = BPF_CORE_READ_BITFIELD(t, in_iowait);
 
-	if (state & (TASK_EXIT_BITS | TASK_DEAD))
-		return R(EXITING);
-	if (state & TASK_STOPPED_BIT)
-		return R(STOPPED);
-	if (state & TASK_TRACED_BIT)
-		return R(TRACED);
-	if (state & TASK_FROZEN)
-		return R(FROZEN);
-	if (flags & PF_IO_WORKER)
+	if (unlikely(state & (TASK_EXIT_BITS | TASK_DEAD | TASK_STOPPED_BIT | TASK_TRACED_BIT |
+			      TASK_FROZEN)))
+		return state & (TASK_EXIT_BITS | TASK_DEAD) ? R(EXITING) :
+		       state & TASK_STOPPED_BIT		    ? R(STOPPED) :
+		       state & TASK_TRACED_BIT		    ? R(TRACED) :
+							      R(FROZEN);
+	if (unlikely(flags & PF_IO_WORKER))
 		return state & TASK_INTERRUPTIBLE ? R(IO_WORKER) : R(DISK_IO);
 	if (flags & PF_KTHREAD)
 		return state & (TASK_INTERRUPTIBLE | TASK_NOLOAD) ? R(KTHREAD_IDLE) : R(KTHREAD);

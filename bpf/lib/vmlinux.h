@@ -29,6 +29,10 @@ struct bpf_perf_event_data {
 	__u64 addr;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct ns_common {
 	unsigned int inum;
 };
