@@ -83,38 +83,48 @@ static __always_inline void walk_at_switch_out(const struct foldd_control *c,
 		st->flags |= FOLDD_THREAD_GATED;
 }
 
+/* Add one of a dead thread's totals to its process's. A function of its own: verified once. */
+__noinline int add_exited(struct foldd_exited_key *key, struct foldd_total *add)
+{
+	struct foldd_exited_key nobody = {};
+	struct foldd_total *sum;
+
+	if (!key || !add)
+		return 0;
+	sum = bpf_map_lookup_elem(&exited, key);
+	if (!sum) {
+		if (!bpf_map_update_elem(&exited, key, add, BPF_NOEXIST))
+			return 0;
+		sum = bpf_map_lookup_elem(&exited, key); /* another CPU was first, or it is full */
+	}
+	if (!sum) {
+		/* nothing is lost but the process: user space has made these rows at the start */
+		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_EXITED_FULL, add->ns);
+		nobody.reason = key->reason;
+		sum = bpf_map_lookup_elem(&exited, &nobody);
+	}
+	if (!sum)
+		return 0;
+	__sync_fetch_and_add(&sum->ns, add->ns);
+	__sync_fetch_and_add(&sum->count, add->count);
+	return 0;
+}
+
 /* The thread is dead and will not be seen again: hand its exact totals on. */
 static __always_inline void flush_totals(struct task_struct *t, struct foldd_thread *st)
 {
 	struct foldd_exited_key key = { .start_ns = t->group_leader->start_boottime,
 					.tgid = st->tgid };
-	struct foldd_total *sum, fresh;
+	struct foldd_total add = {};
 
-	bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm), t->group_leader->comm);
-
+	bpf_probe_read_kernel(add.comm, sizeof(add.comm), t->group_leader->comm);
 	for (__u32 i = 0; i < FOLDD_REASON_MAX; i++) {
-		if (!st->count[i])
+		add.count = st->count[i];
+		if (!add.count)
 			continue;
 		key.reason = i;
-		fresh.ns = st->ns[i];
-		fresh.count = st->count[i];
-		sum = bpf_map_lookup_elem(&exited, &key);
-		if (!sum && bpf_map_update_elem(&exited, &key, &fresh, BPF_NOEXIST)) {
-			struct foldd_exited_key nobody = { .reason = i };
-
-			/* another CPU was first, or the map is full: nothing is lost but the name */
-			sum = bpf_map_lookup_elem(&exited, &key);
-			if (!sum) {
-				count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_EXITED_FULL, fresh.ns);
-				sum = bpf_map_lookup_elem(&exited, &nobody);
-			}
-		} else if (!sum) {
-			continue;
-		}
-		if (sum) {
-			__sync_fetch_and_add(&sum->ns, fresh.ns);
-			__sync_fetch_and_add(&sum->count, fresh.count);
-		}
+		add.ns = st->ns[i];
+		add_exited(&key, &add);
 	}
 }
 

@@ -158,15 +158,29 @@ static __always_inline int read_remote(struct scratch *s, struct task_struct *t)
 	return 0;
 }
 
-/* The stack of another thread, which stays where it is: it is blocked, or we say what we saw. */
+struct remote_walk {
+	struct scratch *s;
+	struct task_struct *t;
+};
+
+static int remote_step(__u32 i, void *data)
+{
+	struct remote_walk *w = data;
+
+	return walk_step(w->s) || read_remote(w->s, w->t);
+}
+
+/*
+ * The stack of another thread, which stays where it is: it is blocked, or we say what we saw. By
+ * bpf_loop (Linux 5.17), whose body is verified once: where another task can be read, there it is.
+ */
 static __always_inline void walk_remote(struct scratch *s, struct task_struct *t,
 					const struct foldd_thread *st)
 {
-	if (walk_start(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns)) {
-		for (int i = 0; i <= WALK_STEPS; i++)
-			if (walk_step(s) || read_remote(s, t))
-				break;
-	}
+	struct remote_walk w = { .s = s, .t = t };
+
+	if (walk_start(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns))
+		bpf_loop(WALK_STEPS + 1, remote_step, &w, 0);
 	walk_finish(s);
 }
 

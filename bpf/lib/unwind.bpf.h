@@ -284,6 +284,20 @@ __noinline int walk_read(struct scratch *s)
 	return 0;
 }
 
+/*
+ * Several steps of a walk over one's own stack. Verified once, so that the loop around it, which
+ * the verifier follows turn by turn, is short.
+ */
+#define STEPS_AT_ONCE 16
+
+__noinline int walk_steps(struct scratch *s)
+{
+	for (int i = 0; i < STEPS_AT_ONCE; i++)
+		if (walk_step(s) || walk_read(s))
+			return 1;
+	return 0;
+}
+
 /* Start a walk at these registers; frames go to s->frames. False: there is nothing to walk. */
 static __always_inline bool walk_start(struct scratch *s, struct pt_regs *regs, __u32 tgid,
 				       __u64 exec_ns)
@@ -339,8 +353,8 @@ static __always_inline void walk_current(struct scratch *s, struct pt_regs *regs
 		s->window_base = s->walk.sp & ~7ULL;
 		if (bpf_probe_read_user(s->window, sizeof(s->window), (void *)s->window_base))
 			s->window_base = ~0ULL << 60; /* word by word then */
-		for (int i = 0; i <= WALK_STEPS; i++)
-			if (walk_step(s) || walk_read(s))
+		for (int i = 0; i <= WALK_STEPS / STEPS_AT_ONCE; i++)
+			if (walk_steps(s))
 				break;
 	}
 	walk_finish(s);

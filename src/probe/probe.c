@@ -108,6 +108,20 @@ static void write_control(struct probe *p)
 	p->control->walk_quota = quota < 20 ? (quota ? (uint32_t)quota : 1) : 20;
 }
 
+/* Rows for what no process's row has room for; they are there before the map can be full. */
+static int make_nobody_rows(struct probe *p, struct err *e)
+{
+	struct foldd_total none = { 0 };
+
+	for (uint32_t reason = 0; reason < FOLDD_REASON_MAX; reason++) {
+		struct foldd_exited_key key = { .reason = reason };
+
+		if (bpf_map_update_elem(probe_objects_map(p->objects, "exited"), &key, &none, 0))
+			return err_set(e, EXIT_RUNTIME, "cannot prepare the totals: %m");
+	}
+	return 0;
+}
+
 int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 {
 	_cleanup_(probe_free) struct probe *p = calloc(1, sizeof(*p));
@@ -130,7 +144,7 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 	if (!p)
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	p->config = *c;
-	if (probe_objects_load(&k, &p->objects, e) || map_memory(p, e))
+	if (probe_objects_load(&k, &p->objects, e) || map_memory(p, e) || make_nobody_rows(p, e))
 		return -1;
 	write_control(p);
 	for (size_t i = 0; i < c->n_pids; i++) {
@@ -243,7 +257,7 @@ int probe_sweep_exited(struct probe *p, bool all, probe_exited_fn fn, void *ctx)
 	k = (const struct foldd_exited_key *)(const void *)keys.data;
 	for (size_t i = 0; i < keys.len / sizeof(key); i++)
 		if ((all || is_gone(k[i].tgid)) && !bpf_map_lookup_elem(fd, &k[i], &total) &&
-		    !bpf_map_delete_elem(fd, &k[i]))
+		    !bpf_map_delete_elem(fd, &k[i]) && total.count)
 			fn(ctx, &k[i], &total);
 	return 0;
 }
