@@ -156,7 +156,7 @@ static __always_inline int read_remote(struct scratch *s, struct task_struct *t)
 static __always_inline void walk_remote(struct scratch *s, struct task_struct *t,
 					const struct foldd_thread *st)
 {
-	if (walk_start(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns)) {
+	if (walk_start(s, t, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns)) {
 		for (int i = 0; i <= WALK_STEPS; i++)
 			if (walk_step(s) || read_remote(s, t))
 				break;
