@@ -179,7 +179,7 @@ static __always_inline void walk_remote(struct scratch *s, struct task_struct *t
 {
 	struct remote_walk w = { .s = s, .t = t };
 
-	if (walk_start(s, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns))
+	if (walk_start(s, t, (struct pt_regs *)bpf_task_pt_regs(t), st->tgid, st->exec_ns))
 		bpf_loop(WALK_STEPS + 1, remote_step, &w, 0);
 	walk_finish(s);
 }

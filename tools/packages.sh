@@ -4,7 +4,7 @@
 # installs it with the package manager of Debian, Ubuntu or Fedora.
 #
 #   packages_need build|test
-#   packages_optional vm
+#   packages_optional vm|compare|full
 #
 # The second one goes on where it cannot install something.
 #
@@ -33,13 +33,41 @@ packages_bpftool() {
 	bpftool version >/dev/null 2>&1
 }
 
-# What is missing, a word each, for $1 = build, test or vm.
+# The clang that has libFuzzer.
+packages_libfuzzer() {
+	local clang
+	for clang in clang clang-14 clang-15 clang-16 clang-18; do
+		if packages_command "$clang" && echo 'int LLVMFuzzerTestOneInput(const unsigned char *d,
+			unsigned long n); int LLVMFuzzerTestOneInput(const unsigned char *d,
+			unsigned long n) { return d && n > 1UL << 40; }' |
+			"$clang" -x c -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then
+			echo "$clang"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# What is missing, a word each, for $1 = build, test, vm (other kernels), compare (gdb and others that
+# know the truth, fuzzing) or full (large programs to profile).
 packages_missing() {
 	if [ "$1" = vm ]; then
 		packages_command qemu-system-x86_64 || echo qemu
 		packages_command busybox || echo busybox
 		packages_command cpio || echo cpio
 		packages_command python3 || echo python3
+		return 0
+	fi
+	if [ "$1" = compare ]; then
+		packages_command gdb || echo gdb
+		packages_libfuzzer >/dev/null || echo libfuzzer
+		packages_command sqlite3 || echo sqlite3
+		return 0
+	fi
+	if [ "$1" = full ]; then
+		packages_command initdb || [ -n "$(compgen -G '/usr/lib/postgresql/*/bin/initdb')" ] ||
+			echo postgresql
+		packages_command java || echo java
 		return 0
 	fi
 	packages_command "${CC:-cc}" || echo compiler
@@ -84,6 +112,8 @@ packages_debian() {
 	cmocka) echo libcmocka-dev ;;
 	qemu) echo qemu-system-x86 ;;
 	busybox) echo busybox-static ;;
+	libfuzzer) echo clang-14 libclang-rt-14-dev ;;
+	java) echo default-jre-headless ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -102,6 +132,10 @@ packages_fedora() {
 	libiberty) echo binutils-devel ;;
 	cmocka) echo libcmocka-devel ;;
 	qemu) echo qemu-system-x86 ;;
+	libfuzzer) echo compiler-rt ;;
+	sqlite3) echo sqlite ;;
+	postgresql) echo postgresql-server postgresql-contrib ;;
+	java) echo java-17-openjdk-headless ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -187,7 +221,7 @@ packages_need() {
 	[ ${#missing[@]} -eq 0 ] || packages_give_up "$manager" "${missing[@]}"
 }
 
-# Installs what it can of $1 = vm. Only where there are Debian's packages: its kernels are wanted too.
+# Installs what it can of $1. Only where there are Debian's packages: its kernels are wanted too.
 packages_optional() {
 	local missing names
 	mapfile -t missing < <(packages_missing "$1")

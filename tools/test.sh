@@ -4,11 +4,12 @@
 #
 # Installs what is missing, builds into build/, and runs all that ctest knows: checks of the source
 # (format, scripts, the build by clang, the unit tests under sanitizers), unit tests, BPF tests,
-# end-to-end tests, and recordings on other kernels in an emulated machine. Those that need root, or
+# end-to-end tests, fuzzers, and recordings on other kernels in an emulated machine. Those that need root, or
 # a tool that is not here, are skipped and say so.
 #
-# --unit leaves out what loads BPF programs; --full runs each of those up to three times, for what
-# fails once in a while. Other arguments go to ctest, as in: tools/test.sh -R e2e.cli
+# --unit leaves out what loads BPF programs; --full runs each test up to three times, for what fails
+# once in a while, and those with large programs (PostgreSQL, Java) too. Other arguments go to ctest,
+# as in: tools/test.sh -R e2e.cli
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,9 +18,13 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 labels=()
 repeat=()
+full=false
 while [ $# -gt 0 ]; do
 	case $1 in
-	--full) repeat=(--repeat until-fail:3) ;;
+	--full)
+		repeat=(--repeat until-fail:3)
+		full=true
+		;;
 	--unit) labels=(--label-regex '^(unit|check)$') ;;
 	--help | -h)
 		sed -n '3,/^set/s/^# \{0,1\}//p' "$0"
@@ -31,7 +36,15 @@ while [ $# -gt 0 ]; do
 done
 
 packages_need test
-[ ${#labels[@]} -gt 0 ] || packages_optional vm
+if [ ${#labels[@]} -eq 0 ]; then
+	packages_optional vm
+	packages_optional compare
+	if $full; then
+		packages_optional full
+	else
+		labels=(--label-exclude '^full$')
+	fi
+fi
 cd "$root"
 echo "Building in build/"
 packages_configure . build -DBUILD_TESTING=ON >/dev/null

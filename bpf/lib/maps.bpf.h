@@ -32,6 +32,9 @@ struct scratch {
 	__u8 ask_kernel;    /* then the kernel may be asked for its mappings */
 	__u8 pad[7];
 	struct foldd_mapping vma; /* its last answer */
+	__u64 task;	    /* whose stack it is, as a number: only read fault-safely */
+	__u64 trampoline;   /* where hijacked functions return to: 0 not known yet, 1 none */
+	__u64 instance;	    /* of its return instances, the first one not passed yet */
 	__u64 window_base;  /* user address of window[0]; 0: not read */
 	__u64 window[WINDOW_WORDS];
 	struct foldd_record rec;

@@ -196,6 +196,60 @@ static __always_inline int step_frame_pointer(struct scratch *s)
 	return 0;
 }
 
+#define URETPROBES_MAX 64 /* MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
+
+/* Before the first hijacked frame of a walk: is there a trampoline, and what has it taken over? */
+static __always_inline void find_trampoline(struct scratch *s)
+{
+	struct task_struct *t = (struct task_struct *)s->task;
+	struct xol_area *area = NULL;
+	struct uprobe_task *utask = NULL;
+
+	s->trampoline = 1;
+	if (!bpf_core_field_exists(t->utask) || !bpf_core_field_exists(area->vaddr) ||
+	    !bpf_core_field_exists(utask->return_instances))
+		return;
+	area = BPF_CORE_READ(t, mm, uprobes_state.xol_area);
+	utask = BPF_CORE_READ(t, utask);
+	if (!area || !utask)
+		return;
+	s->trampoline = BPF_CORE_READ(area, vaddr);
+	s->instance = (__u64)BPF_CORE_READ(utask, return_instances);
+}
+
+/*
+ * A uretprobe has put the address of its trampoline where the function's return address was; the
+ * kernel keeps that one in a list of the thread's, innermost first, with where it was. 1: the
+ * walk was at the trampoline and now is at the true return address. The list of a thread that runs
+ * may change while it is read; reading it cannot fault, and an instance only counts for the place
+ * of the stack that it was made for.
+ */
+__noinline int walk_hijacked(struct scratch *s)
+{
+	struct return_instance *ri;
+
+	if (!s)
+		return 0;
+	if (!s->trampoline)
+		find_trampoline(s);
+	if (s->walk.exact || s->walk.ip != s->trampoline)
+		return 0;
+	ri = (struct return_instance *)s->instance;
+	for (int i = 0; i < URETPROBES_MAX && ri; i++) {
+		__u64 stack = BPF_CORE_READ(ri, stack), address = BPF_CORE_READ(ri, orig_ret_vaddr);
+		bool chained = BPF_CORE_READ(ri, chained);
+
+		ri = BPF_CORE_READ(ri, next);
+		s->instance = (__u64)ri;
+		/* chained: a tail call; the instance that follows knows the caller */
+		if (!chained && stack == s->walk.want[0]) {
+			s->walk.ip = address;
+			return 1;
+		}
+	}
+	return 0;
+}
+
 /*
  * One step: take the words that were wanted, append the frame for the address that they lead to,
  * apply the rule for it. 0: read what walk.want says and come again; 1: the walk has ended as
@@ -224,10 +278,16 @@ __noinline int walk_step(struct scratch *s)
 		return walk_end(s, FOLDD_WALK_TOO_DEEP);
 	/* a return address may be the first of the next function: look up the call before it */
 	address = s->walk.ip - (s->walk.exact ? 0 : 1);
+	if (!(address >> USER_ADDRESS_BITS))
+		m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
+	if ((!m || !m->object) && !s->walk.exact && walk_hijacked(s)) {
+		s->walk.phase = FOLDD_PHASE_START; /* from there, then: nothing to read before */
+		s->walk.want[0] = 0;
+		return 0;
+	}
 	if (address >> USER_ADDRESS_BITS)
 		return walk_end(s, n ? FOLDD_WALK_BAD_FRAME : FOLDD_WALK_NO_MAPPING);
 	frame = address;
-	m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
 	if (!m && n && (!s->raw || s->ask_kernel)) /* not code: whatever led here was wrong */
 		return walk_end(s, FOLDD_WALK_BAD_FRAME);
 	/*
@@ -250,6 +310,9 @@ __noinline int walk_step(struct scratch *s)
 	OPAQUE(m);
 	if (m && m->object)
 		find_rule(s, m->object, address - m->bias);
+	/* nobody has called the signal trampoline: it is at its first instruction, not after one */
+	if (s->walk.rule.cfa_type == CFI_CFA_SIGNAL && !s->walk.exact)
+		s->frames[at] = frame + 1;
 	switch (foldd_apply_rule(&s->walk)) {
 	case FOLDD_STEP_READ:
 		return 0;
@@ -299,12 +362,14 @@ __noinline int walk_steps(struct scratch *s)
 }
 
 /* Start a walk at these registers; frames go to s->frames. False: there is nothing to walk. */
-static __always_inline bool walk_start(struct scratch *s, struct pt_regs *regs, __u32 tgid,
-				       __u64 exec_ns)
+static __always_inline bool walk_start(struct scratch *s, struct task_struct *t,
+				       struct pt_regs *regs, __u32 tgid, __u64 exec_ns)
 {
 	struct foldd_proc *proc;
 
 	s->n = 0;
+	s->task = (__u64)t;
+	s->trampoline = 0;
 	s->rec.maps_as_of_ns = 0;
 	if (regs->cs == USER_CS32) {
 		s->end = FOLDD_WALK_COMPAT;
@@ -347,7 +412,7 @@ static __always_inline void walk_finish(struct scratch *s)
 static __always_inline void walk_current(struct scratch *s, struct pt_regs *regs, __u32 tgid,
 					 __u64 exec_ns, bool irqs_on)
 {
-	if (walk_start(s, regs, tgid, exec_ns)) {
+	if (walk_start(s, bpf_get_current_task_btf(), regs, tgid, exec_ns)) {
 		s->vma.start = s->vma.end = 0;
 		s->ask_kernel = irqs_on && has_find_vma && s->raw;
 		s->window_base = s->walk.sp & ~7ULL;

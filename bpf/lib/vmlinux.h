@@ -127,6 +127,30 @@ struct sched_info {
 	unsigned long long last_arrival;
 };
 
+/* Private to the kernel's uprobes, yet in its BTF. */
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
+struct mm_struct {
+	struct uprobes_state uprobes_state;
+};
+
+struct return_instance {
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	bool chained;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
@@ -140,6 +164,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct css_set *cgroups;
 	struct sched_info sched_info;
+	struct mm_struct *mm;
+	struct uprobe_task *utask;
 	unsigned int in_iowait : 1;
 	char comm[16];
 };

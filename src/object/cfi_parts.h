@@ -10,6 +10,7 @@
 #include "object/cfi.h"
 #include "object/cfi_bytes.h"
 
+#define REG_RDI 5
 #define REG_RBP 6
 #define REG_RSP 7
 #define REG_RA  16
@@ -47,6 +48,7 @@ enum cfi_how {
 	CFI_HOW_IS_CFA, /* is CFA + value */
 	CFI_HOW_AT_RBP, /* saved at rbp + value */
 	CFI_HOW_AT_RSP, /* saved at rsp + value */
+	CFI_HOW_IN_RDI,
 	CFI_HOW_OTHER,
 };
 

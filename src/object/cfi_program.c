@@ -242,8 +242,10 @@ static void register_op(struct machine *m, uint8_t op)
 		set_cell(m, reg, CFI_HOW_IS_CFA, signed_scaled(m));
 		break;
 	default: /* register */
-		bytes_uleb(&m->code);
-		set_cell(m, reg, CFI_HOW_OTHER, 0);
+		if (bytes_uleb(&m->code) == REG_RDI)
+			set_cell(m, reg, CFI_HOW_IN_RDI, 0);
+		else
+			set_cell(m, reg, CFI_HOW_OTHER, 0);
 	}
 }
 

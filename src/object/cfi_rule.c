@@ -143,6 +143,12 @@ struct cfi_rule cfi_rule_of(const struct cfi_state *s)
 		r.cfa_type = CFI_CFA_SIGNAL;
 		return r;
 	}
+	if (s->ra.how == CFI_HOW_IN_RDI && rsp_is_cfa(s) && set_cfa(&r, s) &&
+	    r.cfa_type == CFI_CFA_RSP && s->rbp.how <= CFI_HOW_SAME) {
+		r.cfa_type = CFI_CFA_RA_RDI; /* vfork keeps it where the child cannot reach it */
+		return r;
+	}
+	r = cfi_unsupported;
 	if (s->ra.how != CFI_HOW_AT_CFA || s->ra.value != -8 || !rsp_is_cfa(s) || !set_cfa(&r, s))
 		return cfi_unsupported;
 	set_rbp(&r, &s->rbp);

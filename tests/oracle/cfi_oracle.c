@@ -17,6 +17,7 @@
 
 #define RBP          6
 #define RSP          7
+#define RDI          5
 #define RA           16
 #define GAP_MAX      15
 #define SHOWN_MAX    10 /* differences printed for one file */
@@ -122,7 +123,7 @@ static void answer_cfa(Dwarf_Frame *frame, struct counts *c, struct answer *a)
 	a->reason = NULL;
 }
 
-enum where { SAME, UNDEFINED, AT_CFA, IS_CFA, AT_RBP, AT_RSP, ELSEWHERE };
+enum where { SAME, UNDEFINED, AT_CFA, IS_CFA, AT_RBP, AT_RSP, IN_RDI, ELSEWHERE };
 
 static enum where answer_register(Dwarf_Frame *frame, int reg, int64_t *ret_off)
 {
@@ -147,6 +148,9 @@ static enum where answer_register(Dwarf_Frame *frame, int reg, int64_t *ret_off)
 		ops++;
 		n--;
 	}
+	if (n == 1 && (ops[0].atom == DW_OP_reg0 + RDI ||
+		       (ops[0].atom == DW_OP_regx && ops[0].number == RDI)))
+		return IN_RDI;
 	if (n != 1 || !is_base(&ops[0], &base, ret_off))
 		return ELSEWHERE;
 	return base == RBP ? AT_RBP : base == RSP ? AT_RSP : ELSEWHERE;
@@ -168,6 +172,7 @@ static void answer_rbp(Dwarf_Frame *frame, struct counts *c, struct answer *a)
 	case UNDEFINED:
 	case IS_CFA:
 	case AT_RSP:
+	case IN_RDI:
 	case ELSEWHERE:
 		a->rule.rbp_type = CFI_RBP_LOST;
 		c->rbp++;
@@ -198,6 +203,11 @@ static struct answer answer_of(Dwarf_Frame *frame, struct counts *c)
 	    rbp_off == CFI_SIGNAL_RBP) {
 		a.rule = (struct cfi_rule){ .cfa_type = CFI_CFA_SIGNAL };
 		a.reason = NULL;
+		return a;
+	}
+	if (!a.reason && ra == IN_RDI && rsp == IS_CFA && a.rule.cfa_type == CFI_CFA_RSP &&
+	    answer_register(frame, RBP, &rbp_off) == SAME) {
+		a.rule.cfa_type = CFI_CFA_RA_RDI;
 		return a;
 	}
 	if (!a.reason && (ra != AT_CFA || ra_off != -8 || rsp != IS_CFA))

@@ -155,7 +155,11 @@ static void opcodes_of_registers(void **state)
 		{ BYTES(0x10, 6, 2, 0x7a, 0), lost },
 		{ BYTES(0x10, 12, 2, 0x76, 0), ENTRY },
 		{ BYTES(0x07, 16), rule(CFI_CFA_STOP, 0) },
-		{ BYTES(0x09, 16, 5), UNSUPPORTED }, /* vfork: in rdi */
+		{ BYTES(0x09, 16, 5), rule(CFI_CFA_RA_RDI, 8) }, /* vfork: in rdi */
+		{ BYTES(0x09, 16, 4), UNSUPPORTED },
+		{ BYTES(0x09, 16, 5, DEF_REG(6)), UNSUPPORTED },
+		{ BYTES(0x09, 16, 5, OFFSET(6, 2)), UNSUPPORTED },
+		{ BYTES(0x09, 6, 5), lost },
 		{ BYTES(OFFSET(16, 2)), UNSUPPORTED },
 		{ BYTES(0x08, 16), UNSUPPORTED },
 		{ BYTES(0x09, 7, 8), UNSUPPORTED }, /* longjmp: another stack */

@@ -279,7 +279,7 @@ static inline void cfi_check_table(const struct cfi_table *t)
 	}
 	assert_int_equal(total, t->n_rows);
 	for (uint32_t i = 0; i < t->n_rules; i++) {
-		assert_true(t->rules[i].cfa_type <= CFI_CFA_DEREF_RBP);
+		assert_true(t->rules[i].cfa_type <= CFI_CFA_RA_RDI);
 		assert_true(t->rules[i].rbp_type <= CFI_RBP_LOST);
 	}
 }

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How many of the stacks of a whole host at work reach the root; processes by the thousand."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import foldd
+from foldd import Foldd, TestCase, Workload, is_bracketed, leaf_reason, workload
+from test_stacks import PYTHON, PYTHON_THREADS, is_marker
+
+WHOLE = 0.995  # of the walks
+NAMED = 0.99  # of the time of processes that live for milliseconds
+N, MS = 5000, 5
+
+COMPILED = """
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { return printf("%d", rand()); }
+"""
+
+PERL = """
+use threads; use strict;
+my @all = map { threads->create(sub { my %h; for (1..1e9) { $h{$_ % 1000} .= 'x'; select(undef, undef, undef, 0.001) unless $_ % 500; %h = () unless $_ % 100000 } }) } 1 .. 2;
+$_->join for @all;
+"""
+PERL_PLAIN = "my %h; for (1..1e9) { $h{$_ % 1000} .= 'x'; select(undef, undef, undef, 0.001) unless $_ % 500 }"
+
+NODE = """
+const fs = require('fs');
+function work() { let s = 0; for (let i = 0; i < 1e5; i++) s += JSON.parse('{"a":[1,2,3]}').a.length; return s; }
+setInterval(work, 7);
+setInterval(() => fs.readFile(process.argv[0], () => {}), 50);
+"""
+
+# The work is cut into pieces, so that the program also sleeps and shares the interpreter's lock.
+PYTHON_WORK = """
+import hashlib, json, re, threading, time
+def work():
+    while True:
+        hashlib.sha256(json.dumps([re.sub("a", "b", "a" * 100)] * 20).encode()).hexdigest()
+        time.sleep(0.001)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(1000)
+"""
+
+SQLITE = """
+create table if not exists t(a integer primary key, b text);
+with recursive n(i) as (select 1 union all select i + 1 from n limit 2000) insert into t(b) select hex(randomblob(20)) from n;
+select count(*) from t a join t b on a.b = b.b;
+delete from t where a % 3 = 0;
+"""
+
+
+def vm_rss_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+class Whole(TestCase):
+    def loads(self):
+        source, database = os.path.join(self.tmp, "load.c"), os.path.join(self.tmp, "db")
+        with open(source, "w", encoding="ascii") as f:
+            f.write(COMPILED)
+        loop = 'while [ -e "$1" ]; do {} || exit 1; done'
+        yield ["sh", "-c", loop.format('cc -O2 -g "$1" -o "$1.o"'), "sh", source]
+        yield [PYTHON, "-c", PYTHON_WORK]
+        yield [PYTHON, "-c", PYTHON_THREADS.format(timeout=0.02)]
+        if shutil.which("sqlite3"):
+            statements = os.path.join(self.tmp, "load.sql")
+            with open(statements, "w", encoding="ascii") as f:
+                f.write(SQLITE)
+            yield ["sh", "-c", loop.format('sqlite3 "$2" <"$3"'), "sh", source, database, statements]
+        if shutil.which("node"):
+            yield ["node", "-e", NODE]
+        if shutil.which("perl"):
+            yield ["perl", "-e", PERL if "usethreads" in subprocess.run(
+                ["perl", "-V"], capture_output=True, text=True, check=False).stdout else PERL_PLAIN]
+        yield [workload("nofp"), "busy"]
+
+    def stop(self, running):
+        os.unlink(os.path.join(self.tmp, "load.c"))  # ends the loops, whose children would outlive a kill
+        for p, loops in running:
+            if not loops:
+                foldd.end(p)
+        for p, loops in running:
+            if loops:
+                p.wait(foldd.PATIENCE_S)
+                foldd.end(p)
+
+    def test_share_of_the_host(self):
+        running = []
+        try:
+            for command in self.loads():
+                running.append((subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                                 stderr=subprocess.DEVNULL), command[0] == "sh"))
+            time.sleep(1)
+            with Foldd("-a", "-d", "8s", "-k", "offcpu", "--no-kernel", out=self.out()) as f:
+                r = f.finish()
+        finally:
+            self.stop(running)
+        self.assert_status(r, foldd.EXIT_DONE)
+        unwind = self.assert_complete(r, {"offcpu.folded", "summary.json"})["unwind"]
+        share = unwind["root"] / unwind["walks"]
+        print(f"{share:.4%} of {unwind['walks']} walks, {unwind['reasons']}", end=" ... ")
+        cut = {}
+        for s in r.folded():
+            if any(map(is_marker, s.frames)):
+                key = ";".join(s.frames)
+                cut[key] = cut.get(key, 0) + s.value
+        self.assertGreater(unwind["walks"], 1000)
+        self.assertGreaterEqual(share, WHOLE, "\n".join(sorted(cut, key=cut.get)[-10:]))
+        ends = sum(n for reason, n in unwind["reasons"].items() if reason != "no_user")
+        self.assertEqual(ends, unwind["walks"])
+
+
+class Thousands(TestCase):
+    def test_ten_thousand(self):
+        def forks(n):
+            r = subprocess.run([workload("forks"), workload("shortlived"), str(n), str(MS)],
+                               stdout=subprocess.DEVNULL, timeout=2 * foldd.PATIENCE_S, check=False)
+            self.assertEqual(r.returncode, 0)
+
+        with Foldd("-a", "-k", "offcpu", "--no-kernel", out=self.out()) as f:
+            f.await_attached()
+            forks(100)  # their files are seen
+            forks(N)
+            first = vm_rss_kb(f.pid())
+            forks(N)
+            second = vm_rss_kb(f.pid())
+            f.interrupt()
+            r = f.finish()
+        self.assert_status(r, foldd.EXIT_DONE)
+        total = whole = named = 0
+        bad = {}
+        for s in r.folded():
+            if s.frames[0] != "shortlived" or leaf_reason(s) != "sleep":
+                continue
+            total += s.value
+            is_named = {"level_one", "level_two", "level_three"} <= set(s.frames)
+            is_whole = not any(map(is_marker, s.frames)) and s.frames[1] == "_start"
+            named += s.value * is_named
+            whole += s.value * is_whole
+            if not is_named or not is_whole:
+                bad[";".join(s.frames)] = s.value
+        print(f"named {named / total:.4%}, whole {whole / total:.4%}, VmRSS {first} and {second} kB", end=" ... ")
+        self.assertGreater(total, 2 * N * MS * 1000 * 0.9)
+        self.assertGreaterEqual(named, NAMED * total, bad)
+        self.assertGreaterEqual(whole, NAMED * total, bad)
+        # what it keeps of 5,000 more processes
+        self.assertLess(second - first, 0.05 * first + 1024)
+
+
+if __name__ == "__main__":
+    foldd.main()
