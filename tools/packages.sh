@@ -42,6 +42,7 @@ packages_missing() {
 	packages_module libbpf || echo libbpf
 	packages_module libelf || echo libelf
 	packages_module zlib || echo zlib
+	packages_module liblzma || echo lzma
 	packages_module json-c || echo json-c
 	packages_module libxxhash || echo xxhash
 	packages_header libiberty/demangle.h || packages_header demangle.h || echo libiberty
@@ -66,6 +67,7 @@ packages_debian() {
 	libbpf) echo libbpf-dev ;;
 	libelf) echo libelf-dev ;;
 	zlib) echo zlib1g-dev ;;
+	lzma) echo liblzma-dev ;;
 	json-c) echo libjson-c-dev ;;
 	xxhash) echo libxxhash-dev ;;
 	libiberty) echo libiberty-dev ;;
@@ -82,6 +84,7 @@ packages_fedora() {
 	libbpf) echo libbpf-devel ;;
 	libelf) echo elfutils-libelf-devel ;;
 	zlib) echo zlib-devel ;;
+	lzma) echo xz-devel ;;
 	json-c) echo json-c-devel ;;
 	xxhash) echo xxhash-devel ;;
 	libiberty) echo binutils-devel ;;
