@@ -48,6 +48,8 @@ packages_missing() {
 	packages_header libiberty/demangle.h || packages_header demangle.h || echo libiberty
 	[ "$1" = test ] || return 0
 	packages_module cmocka || echo cmocka
+	packages_module libdw || echo libdw
+	packages_command go || echo go
 	packages_command python3 || echo python3
 	packages_command unshare setpriv || echo util-linux
 }
@@ -72,6 +74,8 @@ packages_debian() {
 	xxhash) echo libxxhash-dev ;;
 	libiberty) echo libiberty-dev ;;
 	cmocka) echo libcmocka-dev ;;
+	libdw) echo libdw-dev ;;
+	go) echo golang-go ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -89,6 +93,8 @@ packages_fedora() {
 	xxhash) echo xxhash-devel ;;
 	libiberty) echo binutils-devel ;;
 	cmocka) echo libcmocka-devel ;;
+	libdw) echo elfutils-devel ;;
+	go) echo golang ;;
 	*) echo "$1" ;;
 	esac
 }
