@@ -80,12 +80,15 @@ packages_missing() {
 	packages_module libbpf || echo libbpf
 	packages_module libelf || echo libelf
 	packages_module zlib || echo zlib
+	packages_module liblzma || echo lzma
 	packages_module json-c || echo json-c
 	packages_module libxxhash || echo xxhash
 	packages_module libseccomp || echo libseccomp
 	packages_header libiberty/demangle.h || packages_header demangle.h || echo libiberty
 	[ "$1" = test ] || return 0
 	packages_module cmocka || echo cmocka
+	packages_module libdw || echo libdw
+	packages_command go || echo go
 	packages_command python3 || echo python3
 	packages_command unshare setpriv || echo util-linux
 }
@@ -105,6 +108,7 @@ packages_debian() {
 	libbpf) echo libbpf-dev ;;
 	libelf) echo libelf-dev ;;
 	zlib) echo zlib1g-dev ;;
+	lzma) echo liblzma-dev ;;
 	json-c) echo libjson-c-dev ;;
 	xxhash) echo libxxhash-dev ;;
 	libseccomp) echo libseccomp-dev ;;
@@ -114,6 +118,8 @@ packages_debian() {
 	busybox) echo busybox-static ;;
 	libfuzzer) echo clang-14 libclang-rt-14-dev ;;
 	java) echo default-jre-headless ;;
+	libdw) echo libdw-dev ;;
+	go) echo golang-go ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -126,6 +132,7 @@ packages_fedora() {
 	libbpf) echo libbpf-devel ;;
 	libelf) echo elfutils-libelf-devel ;;
 	zlib) echo zlib-devel ;;
+	lzma) echo xz-devel ;;
 	json-c) echo json-c-devel ;;
 	xxhash) echo xxhash-devel ;;
 	libseccomp) echo libseccomp-devel ;;
@@ -136,6 +143,8 @@ packages_fedora() {
 	sqlite3) echo sqlite ;;
 	postgresql) echo postgresql-server postgresql-contrib ;;
 	java) echo java-17-openjdk-headless ;;
+	libdw) echo elfutils-devel ;;
+	go) echo golang ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "cfi_parts.h"
+#include "gopcln.h"
 
 #define GAP_MAX  15 /* bytes of padding between functions, which belong to the one before them */
 #define FDES_FEW 8  /* the start files and the PLT have up to five */
@@ -11,6 +12,7 @@ struct builder {
 	struct cfi_places places;
 	struct cfi_reader reader;
 	struct cfi_index index;
+	struct gopcln *go; /* or NULL */
 	struct cfi_stats stats;
 	struct cfi_rows rows;
 };
@@ -25,6 +27,7 @@ static struct builder *builder_free(struct builder *b)
 {
 	cfi_reader_release(&b->reader);
 	cfi_index_release(&b->index);
+	gopcln_free(b->go);
 	free(b);
 	return NULL;
 }
@@ -68,6 +71,13 @@ static uint64_t next_start(const struct cfi_index *x, size_t i, uint64_t end)
 	return end;
 }
 
+/* What no FDE says anything of: code of Go, or nothing. */
+static int add_gap(struct builder *b, uint64_t from, uint64_t to)
+{
+	cfi_rows_add(&b->rows, from, &cfi_none);
+	return b->go ? gorows_add(b->go, &b->rows, from, to) : 0;
+}
+
 /* The rows of one FDE in what of the extent no other one has covered yet; moves *covered. */
 static int add_fde(struct builder *b, size_t i, const struct extent *e, uint64_t *covered)
 {
@@ -93,8 +103,11 @@ static int add_fde(struct builder *b, size_t i, const struct extent *e, uint64_t
 		span.begin = *covered;
 	if (span.begin >= span.end)
 		return 0;
-	if (span.begin - *covered > GAP_MAX)
-		cfi_rows_add(&b->rows, *covered, &cfi_none);
+	if (span.begin - *covered > GAP_MAX) {
+		err = add_gap(b, *covered, span.begin);
+		if (err)
+			return err;
+	}
 	if (unread)
 		cfi_rows_add(&b->rows, span.begin, &cfi_unsupported);
 	else
@@ -118,7 +131,10 @@ static int add_extent(struct builder *b, const struct extent *e)
 		if (err)
 			return err;
 	}
-	cfi_rows_add(&b->rows, covered, &cfi_none);
+	err = add_gap(b, covered, e->end);
+	if (err)
+		return err;
+	cfi_rows_add(&b->rows, e->end, &cfi_none);
 	return b->rows.err;
 }
 
@@ -157,6 +173,23 @@ static int index_file(struct builder *b, const struct object_source *s,
 	return index_section(b, s, info, &b->places.eh_frame, false);
 }
 
+/* The function table of Go says more than its .debug_frame, which does not know of rbp. */
+static int find_go(struct builder *b, const struct object_source *s, const struct object_info *info)
+{
+	struct image im;
+	int err;
+
+	err = image_open(s, &im);
+	if (err)
+		return err;
+	err = gopcln_open(&im, info, &b->go);
+	if (err)
+		return err == -ENOENT || err == -EBADMSG || err == -E2BIG ? 0 : err;
+	b->places.debug_frame.size = 0;
+	b->stats.go = true;
+	return 0;
+}
+
 int cfi_build(const struct object_source *s, const struct object_info *info,
 	      const struct cfi_sink *sink, struct cfi_stats *ret_stats)
 {
@@ -173,8 +206,11 @@ int cfi_build(const struct object_source *s, const struct object_info *info,
 	err = cfi_places_find(s, info, &b->places);
 	if (err)
 		return err;
-	err = index_file(b, s, info);
+	err = find_go(b, s, info);
 	if (err)
+		return err;
+	err = index_file(b, s, info);
+	if (err && (err != -ENOENT || !b->go))
 		return err;
 	cfi_rows_init(&b->rows, sink);
 	while (next_extent(s, info, &offset, &extent)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Unwind rows of an ELF file for x86-64: .eh_frame (or .debug_frame where there is none) turned
- * into 4-byte rows that a search without branches can use. Pure functions over hostile bytes.
+ * Unwind rows of an ELF file for x86-64: .eh_frame (or .debug_frame where there is none), and the
+ * function table of a Go program for code that these do not cover, turned into 4-byte rows that a
+ * search without branches can use. Pure functions over hostile bytes.
  *
  * A row is the low 16 bits of a FILE OFFSET of code (frames are (object, file offset)) and the
  * number of a rule, pc_low << 16 | rule. Rows are sorted within pages of 64 KiB of the file; a row
@@ -38,6 +39,7 @@ struct cfi_stats {
 	uint32_t unread; /* of these: damaged or of an unknown kind, UNSUPPORTED as a whole */
 	uint32_t rows;
 	bool debug_frame; /* rows come from .debug_frame */
+	bool go;          /* what no FDE covers comes from .gopclntab */
 };
 
 /*

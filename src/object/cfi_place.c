@@ -4,8 +4,7 @@
 #include "cfi_parts.h"
 #include "image.h"
 
-#define NAME_MAX_BYTES 16 /* of the names looked for, with their NUL */
-#define HDR_POINTER    12 /* bytes of .eh_frame_hdr that hold where .eh_frame is */
+#define HDR_POINTER 12 /* bytes of .eh_frame_hdr that hold where .eh_frame is */
 
 /* True where the file has all of the section's bytes. */
 static bool is_whole(const struct object_source *s, const struct cfi_section *c)
@@ -13,66 +12,25 @@ static bool is_whole(const struct object_source *s, const struct cfi_section *c)
 	return c->size && c->offset <= s->size && c->size <= s->size - c->offset;
 }
 
-/* The name of a section, cut to what is looked for; empty where it has none. */
-static int read_name(const struct image *im, const Elf64_Shdr *names, uint32_t name,
-		     char ret[NAME_MAX_BYTES])
+static struct cfi_section place_of(const struct image_wanted *w)
 {
-	uint64_t len = NAME_MAX_BYTES;
+	const Elf64_Shdr *s = &w->section;
 
-	ret[0] = '\0';
-	if (names->sh_type != SHT_STRTAB || name >= names->sh_size)
-		return 0;
-	if (len > names->sh_size - name)
-		len = names->sh_size - name;
-	if (names->sh_offset > UINT64_MAX - name)
-		return 0;
-	memset(ret, 0, NAME_MAX_BYTES);
-	return source_read(im->source, ret, len, names->sh_offset + name);
-}
-
-static void note_section(const struct object_source *s, const Elf64_Shdr *section, const char *name,
-			 struct cfi_places *places)
-{
-	struct cfi_section c = { section->sh_offset, section->sh_size, section->sh_addr, false };
-	struct cfi_section *to;
-
-	if (!strncmp(name, ".eh_frame", NAME_MAX_BYTES))
-		to = &places->eh_frame;
-	else if (!strncmp(name, ".debug_frame", NAME_MAX_BYTES))
-		to = &places->debug_frame;
-	else
-		return;
-	/* A separate debug file has an .eh_frame without bytes; compressed ones are not read. */
-	if (section->sh_type == SHT_NOBITS || (section->sh_flags & SHF_COMPRESSED))
-		return;
-	if (!to->size && is_whole(s, &c))
-		*to = c;
+	if (s->sh_type == SHT_NULL)
+		return (struct cfi_section){ 0 };
+	return (struct cfi_section){ s->sh_offset, s->sh_size, s->sh_addr, false };
 }
 
 static int find_sections(const struct image *im, struct cfi_places *places)
 {
-	char name[NAME_MAX_BYTES];
-	const void *entry;
-	Elf64_Shdr names;
-	struct cursor c;
-	int n, err;
+	struct image_wanted wanted[] = { { .name = ".eh_frame" }, { .name = ".debug_frame" } };
+	int err = image_find(im, wanted, ARRAY_SIZE(wanted));
 
-	if (im->section_names == SHN_UNDEF)
-		return 0;
-	err = image_section(im, im->section_names, &names);
 	if (err)
 		return err;
-	cursor_sections(&c, im);
-	while ((n = cursor_next(&c, &entry)) > 0) {
-		const Elf64_Shdr *section = entry;
-
-		err = read_name(im, &names, section->sh_name, name);
-		if (err && err != -EBADMSG)
-			return err;
-		if (!err)
-			note_section(im->source, section, name, places);
-	}
-	return n;
+	places->eh_frame = place_of(&wanted[0]);
+	places->debug_frame = place_of(&wanted[1]);
+	return 0;
 }
 
 static int find_hdr(const struct image *im, struct cfi_places *places)

@@ -93,6 +93,68 @@ int image_section(const struct image *im, uint32_t index, Elf64_Shdr *ret)
 	return 0;
 }
 
+/* The name of a section, cut to what is looked for; empty where it has none. */
+static int read_name(const struct image *im, const Elf64_Shdr *names, uint32_t name,
+		     char ret[IMAGE_NAME_BYTES])
+{
+	uint64_t len = IMAGE_NAME_BYTES;
+
+	memset(ret, 0, IMAGE_NAME_BYTES);
+	if (names->sh_type != SHT_STRTAB || name >= names->sh_size ||
+	    names->sh_offset > UINT64_MAX - name)
+		return 0;
+	if (len > names->sh_size - name)
+		len = names->sh_size - name;
+	return source_read(im->source, ret, len, names->sh_offset + name);
+}
+
+/* A separate debug file has sections whose bytes are elsewhere. */
+static bool is_whole(const struct image *im, const Elf64_Shdr *s)
+{
+	return s->sh_type != SHT_NULL && s->sh_type != SHT_NOBITS &&
+	       !(s->sh_flags & SHF_COMPRESSED) && s->sh_size && s->sh_offset <= im->source->size &&
+	       s->sh_size <= im->source->size - s->sh_offset;
+}
+
+static void note_section(struct image_wanted *wanted, size_t n, const Elf64_Shdr *s,
+			 const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (wanted[i].section.sh_type == SHT_NULL &&
+		    !strncmp(wanted[i].name, name, IMAGE_NAME_BYTES))
+			wanted[i].section = *s;
+}
+
+int image_find(const struct image *im, struct image_wanted *wanted, size_t n)
+{
+	char name[IMAGE_NAME_BYTES];
+	const void *entry;
+	Elf64_Shdr names;
+	struct cursor c;
+	int more, err;
+
+	for (size_t i = 0; i < n; i++)
+		wanted[i].section = (Elf64_Shdr){ .sh_type = SHT_NULL };
+	if (im->section_names == SHN_UNDEF)
+		return 0;
+	err = image_section(im, im->section_names, &names);
+	if (err)
+		return err;
+	cursor_sections(&c, im);
+	while ((more = cursor_next(&c, &entry)) > 0) {
+		const Elf64_Shdr *s = entry;
+
+		if (!is_whole(im, s))
+			continue;
+		err = read_name(im, &names, s->sh_name, name);
+		if (err && err != -EBADMSG)
+			return err;
+		if (!err)
+			note_section(wanted, n, s, name);
+	}
+	return more;
+}
+
 void cursor_init(struct cursor *c, const struct object_source *s, uint64_t offset, uint64_t count,
 		 size_t entry)
 {

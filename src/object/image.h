@@ -24,6 +24,20 @@ struct image {
 int image_open(const struct object_source *s, struct image *ret) __must_check;
 int image_section(const struct image *im, uint32_t index, Elf64_Shdr *ret) __must_check;
 
+#define IMAGE_NAME_BYTES 32 /* of the section names looked for, with their NUL */
+
+/* A section that is looked for by its name. */
+struct image_wanted {
+	const char *name;
+	Elf64_Shdr section; /* SHT_NULL: there is none */
+};
+
+/*
+ * The first section of each name that has all of its bytes in the file and does not hold them
+ * compressed. None of them is no failure.
+ */
+int image_find(const struct image *im, struct image_wanted *wanted, size_t n) __must_check;
+
 /* A whole number of each kind of entry: 24, 56 and 64 bytes. */
 #define CURSOR_CHUNK (12 * 1344)
 

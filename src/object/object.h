@@ -78,7 +78,9 @@ struct symbol {
 
 /*
  * .symtab and .dynsym of one file: STT_FUNC and STT_GNU_IFUNC (and sizeless STT_NOTYPE code
- * labels), duplicates at one address reduced to the best one (global over weak over local).
+ * labels), duplicates at one address reduced to the best one (fewer leading underscores, then
+ * global over weak over local). Where .symtab is missing, what .gnu_debugdata and the function
+ * table of Go (.gopclntab) say instead; these are optional: where damaged, they say nothing.
  * A separate debug file links to the mapped one by vaddr. -ENOENT where there are no such symbols.
  */
 int symbols_read(const struct object_source *s, const struct object_info *info,

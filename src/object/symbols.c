@@ -79,13 +79,31 @@ static int compare_name(const void *a, const void *b)
 	return (x->name > y->name) - (x->name < y->name);
 }
 
-/* A total order, so that the choice does not depend on the order in the file. */
+/*
+ * How far a name is from what a program would write: libraries put underscores before the names
+ * of their own that stand for a public one. Those of a mangled name are part of the mangling.
+ */
+static size_t underscores(const char *name)
+{
+	return !strncmp(name, "_Z", 2) || !strncmp(name, "_R", 2) ? 0 : strspn(name, "_");
+}
+
+/*
+ * A total order, so that the choice does not depend on the order in the file: functions before
+ * labels, puts before _IO_puts, then what others can link to, what has a size, what is short.
+ */
 static bool is_better(const struct symbols *t, const struct symbol_entry *a,
 		      const struct symbol_entry *b)
 {
 	const char *x = t->names + a->name, *y = t->names + b->name;
 	size_t x_len, y_len;
 
+	if ((a->rank == SYMBOL_LABEL) != (b->rank == SYMBOL_LABEL))
+		return b->rank == SYMBOL_LABEL;
+	x_len = underscores(x);
+	y_len = underscores(y);
+	if (x_len != y_len)
+		return x_len < y_len;
 	if (a->rank != b->rank)
 		return a->rank < b->rank;
 	if (!a->size != !b->size)

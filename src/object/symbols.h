@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the reader of symbol tables (symtab.c) fills and the table (symbols.c) makes of it. For
- * these two only.
+ * What the readers of symbol tables (symtab.h) fill and the table (symbols.c) makes of it. For
+ * these only.
  */
 #ifndef FOLDD_OBJECT_SYMBOLS_H
 #define FOLDD_OBJECT_SYMBOLS_H
@@ -26,8 +26,8 @@ struct symbol_entry {
 };
 
 _Static_assert(sizeof(struct symbol_entry) == 16, "16 bytes a symbol");
-_Static_assert(2ULL * (OBJECT_STRINGS_MAX + 1) <= 1ULL << SYMBOL_NAME_BITS,
-	       "two string tables fit into name");
+_Static_assert(3ULL * (OBJECT_STRINGS_MAX + 1) <= 1ULL << SYMBOL_NAME_BITS,
+	       "string tables fit into name: .dynsym, .gnu_debugdata, .gopclntab");
 
 struct symbols {
 	struct symbol_entry *entries;

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <string.h>
-#include "image.h"
-#include "symbols.h"
+#include "symtab.h"
 
 #define ENTRIES_SEEN_MAX (4 * (uint64_t)OBJECT_SYMBOLS_MAX) /* of any type, in one table */
 #define ENTRIES_FIRST    256
 
-struct loader {
-	struct image image;
-	struct symbols *table;
-	size_t allocated;          /* entries */
-	bool complete;             /* no limit has cut anything yet */
-	Elf64_Shdr symtab, dynsym; /* SHT_NULL: none */
-	struct code code;
-};
 
 static void segment_ranges(const struct object_info *info, struct code *c)
 {
@@ -73,37 +64,44 @@ static int read_sections(struct loader *l, const struct object_info *info)
 	return n;
 }
 
-/* Append a string table and a NUL to the names; *ret_base is where it starts. */
-static int read_strings(struct loader *l, uint32_t index, size_t *ret_base)
+int loader_strings(struct loader *l, const struct object_source *s, uint64_t offset, uint64_t len,
+		   size_t *ret_base)
 {
 	struct symbols *t = l->table;
-	Elf64_Shdr s;
 	size_t size;
 	char *names;
 	int err;
 
-	err = image_section(&l->image, index, &s);
-	if (err)
-		return err;
-	if (s.sh_type != SHT_STRTAB || s.sh_offset > l->image.source->size ||
-	    s.sh_size > l->image.source->size - s.sh_offset)
+	if (offset > s->size || len > s->size - offset)
 		return -EBADMSG;
-	if (s.sh_size > OBJECT_STRINGS_MAX) {
-		s.sh_size = OBJECT_STRINGS_MAX;
+	if (len > OBJECT_STRINGS_MAX) {
+		len = OBJECT_STRINGS_MAX;
 		l->complete = false;
 	}
-	size = (size_t)s.sh_size;
+	size = (size_t)len;
 	names = realloc(t->names, t->names_len + size + 1);
 	if (!names)
 		return -ENOMEM;
 	t->names = names;
-	err = source_read(l->image.source, names + t->names_len, size, s.sh_offset);
+	err = source_read(s, names + t->names_len, size, offset);
 	if (err)
 		return err;
 	*ret_base = t->names_len;
 	t->names_len += size;
 	names[t->names_len++] = '\0';
 	return 0;
+}
+
+static int read_strings(struct loader *l, const struct image *im, uint32_t index, size_t *ret_base)
+{
+	Elf64_Shdr s;
+	int err = image_section(im, index, &s);
+
+	if (err)
+		return err;
+	if (s.sh_type != SHT_STRTAB)
+		return -EBADMSG;
+	return loader_strings(l, im->source, s.sh_offset, s.sh_size, ret_base);
 }
 
 /* True with a rank where the symbol names code by its own entry. */
@@ -124,22 +122,28 @@ static bool classify(const Elf64_Sym *s, enum symbol_rank *ret)
 	return true;
 }
 
-/* The name at an offset of names, its version cut off in place; NULL where it is of no use. */
-static char *usable_name(const struct symbols *t, size_t base, uint32_t offset)
+char *loader_name(const struct symbols *t, size_t base, uint64_t offset)
 {
 	size_t left;
-	char *name, *version;
+	char *name;
 
 	if (offset >= t->names_len - base)
 		return NULL;
 	name = t->names + base + offset;
-	left = t->names_len - base - offset;
+	left = t->names_len - base - (size_t)offset;
 	/* The NUL behind the table ends every name. */
 	if (left > OBJECT_NAME_MAX && !memchr(name, '\0', OBJECT_NAME_MAX + 1))
 		return NULL;
-	/* A name that begins with its version is the tail of another one, which may be cut there.
-	 */
-	if (!*name || *name == '@')
+	return *name ? name : NULL;
+}
+
+/* The name of a symbol, its version cut off in place. */
+static char *symbol_name(const struct symbols *t, size_t base, uint32_t offset)
+{
+	char *name = loader_name(t, base, offset), *version;
+
+	/* One that begins with its version is the tail of another one, which may be cut there. */
+	if (!name || *name == '@')
 		return NULL;
 	version = strchr(name, '@');
 	if (version)
@@ -153,7 +157,7 @@ static bool is_local_label(const char *name)
 	return *name == '$' || !strncmp(name, ".L", 2);
 }
 
-static int add_entry(struct loader *l, const struct symbol_entry *e)
+int loader_add(struct loader *l, const struct symbol_entry *e)
 {
 	struct symbols *t = l->table;
 
@@ -182,20 +186,19 @@ static int add_symbol(struct loader *l, const Elf64_Sym *s, size_t base)
 
 	if (!classify(s, &rank) || !code_end(&l->code, s->st_value))
 		return 0;
-	name = usable_name(t, base, s->st_name);
+	name = symbol_name(t, base, s->st_name);
 	if (!name || (rank == SYMBOL_LABEL && is_local_label(name)))
 		return 0;
-	return add_entry(l,
-			 &(struct symbol_entry){
-				 .vaddr = s->st_value,
-				 .size = s->st_size < UINT32_MAX ? (uint32_t)s->st_size
-								 : UINT32_MAX,
-				 .name = (size_t)(name - t->names) & ((1U << SYMBOL_NAME_BITS) - 1),
-				 .rank = rank,
-			 });
+	return loader_add(
+		l, &(struct symbol_entry){
+			   .vaddr = s->st_value,
+			   .size = s->st_size < UINT32_MAX ? (uint32_t)s->st_size : UINT32_MAX,
+			   .name = (size_t)(name - t->names) & ((1U << SYMBOL_NAME_BITS) - 1),
+			   .rank = rank,
+		   });
 }
 
-static int read_table(struct loader *l, const Elf64_Shdr *section)
+int loader_table(struct loader *l, const struct image *im, const Elf64_Shdr *section)
 {
 	uint64_t count = section->sh_size / sizeof(Elf64_Sym);
 	const void *entry;
@@ -211,10 +214,10 @@ static int read_table(struct loader *l, const Elf64_Shdr *section)
 		count = ENTRIES_SEEN_MAX;
 		l->complete = false;
 	}
-	err = read_strings(l, section->sh_link, &base);
+	err = read_strings(l, im, section->sh_link, &base);
 	if (err)
 		return err;
-	cursor_init(&c, l->image.source, section->sh_offset, count, sizeof(Elf64_Sym));
+	cursor_init(&c, im->source, section->sh_offset, count, sizeof(Elf64_Sym));
 	while ((n = cursor_next(&c, &entry)) > 0) {
 		err = add_symbol(l, entry, base);
 		if (err)
@@ -223,11 +226,38 @@ static int read_table(struct loader *l, const Elf64_Shdr *section)
 	return n;
 }
 
+/* Damage in what a file need not have takes nothing from what else is there. */
+static int optional(int err)
+{
+	switch (err) {
+	case -EBADMSG:
+	case -ENOEXEC:
+	case -ENOENT:
+	case -EFBIG:
+		return 0;
+	default:
+		return err;
+	}
+}
+
+/* Names for a file that was stripped of most of them. */
+static int read_instead(struct loader *l)
+{
+	struct image_wanted debugdata = { .name = ".gnu_debugdata" };
+	int err;
+
+	err = image_find(&l->image, &debugdata, 1);
+	if (!err && debugdata.section.sh_type != SHT_NULL)
+		err = minidebug_read(l, &debugdata.section);
+	err = optional(err);
+	return err ? err : optional(gonames_read(l));
+}
+
 int symbols_read(const struct object_source *s, const struct object_info *info,
 		 struct symbols **ret)
 {
 	_cleanup_(symbols_free) struct symbols *t = calloc(1, sizeof(*t));
-	struct loader l = { .table = t, .complete = true };
+	struct loader l = { .table = t, .info = info, .complete = true };
 	int err;
 
 	if (!t)
@@ -238,12 +268,17 @@ int symbols_read(const struct object_source *s, const struct object_info *info,
 	err = read_sections(&l, info);
 	if (err)
 		return err;
-	err = read_table(&l, &l.symtab);
+	err = loader_table(&l, &l.image, &l.symtab);
 	if (err)
 		return err;
-	err = read_table(&l, &l.dynsym);
+	err = loader_table(&l, &l.image, &l.dynsym);
 	if (err)
 		return err;
+	if (l.symtab.sh_type == SHT_NULL) {
+		err = read_instead(&l);
+		if (err)
+			return err;
+	}
 	err = symbols_finish(t, &l.code, l.complete);
 	if (err)
 		return err;

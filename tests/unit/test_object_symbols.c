@@ -134,6 +134,13 @@ static void one_name_an_address(void **state)
 		{ "mallob", T + 0x40, 0x10, STB_GLOBAL, STT_FUNC, 0 },
 		{ "global_unsized", T + 0x60, 0, STB_GLOBAL, STT_FUNC, 0 },
 		{ "local_sized", T + 0x60, 0x10, STB_LOCAL, STT_FUNC, 0 },
+		{ "_IO_puts", T + 0x80, 0x10, STB_GLOBAL, STT_FUNC, 0 },
+		{ "puts", T + 0x80, 0x10, STB_WEAK, STT_FUNC, 0 },
+		{ "x", T + 0x80, 0x10, STB_GLOBAL, STT_NOTYPE, 0 },
+		{ "__read", T + 0xa0, 0x10, STB_GLOBAL, STT_FUNC, 0 },
+		{ "_read", T + 0xa0, 0x10, STB_LOCAL, STT_FUNC, 0 },
+		{ "_ZN1a1bEv", T + 0xc0, 0x10, STB_GLOBAL, STT_FUNC, 0 },
+		{ "folded", T + 0xc0, 0x10, STB_LOCAL, STT_FUNC, 0 },
 	};
 	struct test_symbol reversed[ARRAY_SIZE(symbols)];
 
@@ -143,12 +150,15 @@ static void one_name_an_address(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct symbols *t = table_of(i ? reversed : symbols, ARRAY_SIZE(symbols));
 
-		assert_int_equal(symbols_count(t), 4);
+		assert_int_equal(symbols_count(t), 7);
 		assert_name(t, T, "the_global");
 		assert_name(t, T + 0x20, "with_a_size");
 		assert_name(t, T + 0x40, "mallob");
 		assert_name(t, T + 0x6f, "global_unsized");
 		assert_name(t, T + 0x70, NULL); /* its alias knows the size */
+		assert_name(t, T + 0x80, "puts");
+		assert_name(t, T + 0xa0, "_read");
+		assert_name(t, T + 0xc0, "_ZN1a1bEv");
 		symbols_free(t);
 	}
 }
@@ -277,6 +287,7 @@ static void libc_agrees_with_the_loader(void **state)
 {
 	static const char *const names[] = { "printf", "qsort", "getaddrinfo", "fopen64",
 					     "regcomp" };
+	static const char *const plain[] = { "puts", "malloc", "nanosleep" };
 	struct loaded libc = { .like = "/libc.so" };
 	struct symbols *t;
 
@@ -301,6 +312,15 @@ static void libc_agrees_with_the_loader(void **state)
 		assert_ptr_equal(dlsym(handle, s.name) ? dlsym(handle, s.name) : address, address);
 		assert_true(symbols_find(t, s.vaddr + s.size - 1, &other));
 		dlclose(handle);
+	}
+	/* Each of these has aliases that begin with underscores. */
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		char *address = dlsym(RTLD_NEXT, plain[i]);
+		struct symbol s;
+
+		/* A sanitizer has its own. */
+		if (symbols_find(t, (uintptr_t)address - libc.base, &s))
+			assert_string_equal(s.name, plain[i]);
 	}
 	symbols_free(t);
 }

@@ -131,6 +131,21 @@ static void test_gap(void **state)
 	assert_string_equal(f->out.data, "[unknown+0x10]");
 }
 
+/* What the vdso exports, arch/x86/entry/vdso/vdso.lds.S; each has an alias with "__vdso_". */
+static bool is_vdso_function(const char *name)
+{
+	static const char *const names[] = { "clock_gettime", "gettimeofday", "getcpu",
+					     "time",	      "clock_getres", "getrandom",
+					     "sgx_enter_enclave" };
+
+	if (!strncmp(name, "__vdso_", 7))
+		name += 7;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static void test_vdso(void **state)
 {
 	struct fixture *f = *state;
@@ -144,7 +159,7 @@ static void test_vdso(void **state)
 	for (uint64_t at = start; at < start + 4096 && !found; at += 16) {
 		if (!name_of(f, at))
 			continue;
-		assert_non_null(strstr(f->out.data, "vdso"));
+		assert_true(is_vdso_function(f->out.data));
 		found = true;
 	}
 	assert_true(found);
