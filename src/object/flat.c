@@ -29,7 +29,8 @@ void flat_rows(const struct cfi_table *t, const struct cfi_stats *stats, struct 
 					       .first_page = t->first_page,
 					       .fdes = stats->fdes,
 					       .unread = stats->unread,
-					       .debug_frame = stats->debug_frame } };
+					       .debug_frame = stats->debug_frame,
+					       .go = stats->go } };
 	add_part(ret, &ret->header.rows, sizeof(ret->header.rows));
 	add_part(ret, t->rules, t->n_rules * sizeof(*t->rules));
 	add_part(ret, t->pages, t->n_pages * sizeof(*t->pages));
@@ -143,7 +144,7 @@ int flat_rows_view(const void *data, size_t len, struct cfi_table *ret, struct c
 	memcpy(&h, data, sizeof(h));
 	if (h.magic != FLAT_ROWS_MAGIC || h.n_rules > CFI_RULES_MAX || h.n_pages > CFI_PAGES_MAX ||
 	    h.first_page >= CFI_PAGES_MAX || h.n_pages > CFI_PAGES_MAX - h.first_page ||
-	    h.n_rows > CFI_ROWS_MAX || h.debug_frame > 1 ||
+	    h.n_rows > CFI_ROWS_MAX || h.debug_frame > 1 || h.go > 1 ||
 	    len != sizeof(h) + h.n_rules * sizeof(*t.rules) + h.n_pages * sizeof(*t.pages) +
 			    h.n_rows * sizeof(*t.rows))
 		return -EBADMSG;
@@ -158,7 +159,11 @@ int flat_rows_view(const void *data, size_t len, struct cfi_table *ret, struct c
 		return -EBADMSG;
 	*ret = t;
 	*ret_stats = (struct cfi_stats){
-		.fdes = h.fdes, .unread = h.unread, .rows = h.n_rows, .debug_frame = h.debug_frame
+		.fdes = h.fdes,
+		.unread = h.unread,
+		.rows = h.n_rows,
+		.debug_frame = h.debug_frame,
+		.go = h.go,
 	};
 	return 0;
 }

@@ -28,7 +28,7 @@ struct flat_rows {
 	uint32_t n_rows;  /* uint32_t, behind the pages */
 	uint32_t first_page;
 	uint32_t fdes, unread;
-	uint32_t debug_frame;
+	uint16_t debug_frame, go; /* where rows come from */
 };
 
 _Static_assert(sizeof(struct flat_symbols) == 16, "no padding");

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "inlines.h"
 #include "object.h"
 
@@ -22,6 +23,9 @@ struct range {
 };
 
 struct inlines {
+	void *file; /* all of it, mapped: a file that shrinks kills the worker */
+	size_t size;
+	Elf *elf;
 	Dwarf *dwarf;
 	struct range *ranges; /* by start */
 	size_t n, allocated;
@@ -36,6 +40,9 @@ struct inlines *inlines_free(struct inlines *n)
 {
 	if (n) {
 		(void)dwarf_end(n->dwarf);
+		(void)elf_end(n->elf);
+		if (n->file != MAP_FAILED)
+			(void)munmap(n->file, n->size);
 		free(n->ranges);
 		free(n);
 	}
@@ -107,26 +114,35 @@ static int index_units(struct inlines *n)
 	return 0;
 }
 
-/* libdw says that there is no DWARF of both kinds of files that have none. */
-static bool is_elf(int fd)
+/*
+ * From memory, not by the descriptor: libelf and libdw would ask more of the kernel than a
+ * sandbox allows, and look for the file's name.
+ */
+static int open_dwarf(struct inlines *n)
 {
-	char magic[SELFMAG];
-
-	return pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
-	       !memcmp(magic, ELFMAG, sizeof(magic));
+	(void)elf_version(EV_CURRENT);
+	n->elf = elf_memory(n->file, n->size);
+	if (!n->elf || elf_kind(n->elf) != ELF_K_ELF)
+		return -ENOEXEC;
+	n->dwarf = dwarf_begin_elf(n->elf, DWARF_C_READ, NULL);
+	return n->dwarf ? index_units(n) : -ENODATA;
 }
 
-int inlines_open(int fd, struct inlines **ret)
+int inlines_open(int fd, uint64_t size, struct inlines **ret)
 {
-	_cleanup_(inlines_free) struct inlines *n = calloc(1, sizeof(*n));
+	_cleanup_(inlines_free) struct inlines *n = NULL;
 	int err;
 
+	if (size < SELFMAG || size > SIZE_MAX)
+		return -ENOEXEC;
+	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
-	n->dwarf = dwarf_begin(fd, DWARF_C_READ);
-	if (!n->dwarf)
-		return is_elf(fd) ? -ENODATA : -ENOEXEC;
-	err = index_units(n);
+	n->size = (size_t)size;
+	n->file = mmap(NULL, n->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (n->file == MAP_FAILED)
+		return -errno;
+	err = open_dwarf(n);
 	if (err)
 		return err;
 	*ret = TAKE_PTR(n);
@@ -211,9 +227,10 @@ struct inlines *inlines_free(struct inlines *n)
 	return NULL;
 }
 
-int inlines_open(int fd, struct inlines **ret)
+int inlines_open(int fd, uint64_t size, struct inlines **ret)
 {
 	(void)fd;
+	(void)size;
 	(void)ret;
 	return -ENOTSUP;
 }
@@ -229,10 +246,10 @@ int inlines_at(struct inlines *n, uint64_t vaddr, inlines_fn fn, void *ctx)
 
 #endif
 
-int object_inlines(int fd, uint64_t vaddr, inlines_fn fn, void *ctx)
+int object_inlines(int fd, uint64_t size, uint64_t vaddr, inlines_fn fn, void *ctx)
 {
 	_cleanup_(inlines_free) struct inlines *n = NULL;
-	int err = inlines_open(fd, &n);
+	int err = inlines_open(fd, size, &n);
 
 	return err ? err : inlines_at(n, vaddr, fn, ctx);
 }

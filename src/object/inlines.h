@@ -22,10 +22,10 @@ bool inlines_supported(void);
 struct inlines;
 
 /*
- * The debug information of an open file (borrowed until it is freed). -ENODATA: it has none;
+ * The debug information of an open file of this size, which is mapped. -ENODATA: it has none;
  * -ENOEXEC, -ENOMEM. It is read as addresses are looked up, and then kept.
  */
-int inlines_open(int fd, struct inlines **ret) __must_check;
+int inlines_open(int fd, uint64_t size, struct inlines **ret) __must_check;
 struct inlines *inlines_free(struct inlines *n);
 DEFINE_CLEANUP(struct inlines *, inlines_free)
 
@@ -41,6 +41,6 @@ typedef int (*inlines_fn)(void *ctx, const char *name);
 int inlines_at(struct inlines *n, uint64_t vaddr, inlines_fn fn, void *ctx);
 
 /* The same for one address. */
-int object_inlines(int fd, uint64_t vaddr, inlines_fn fn, void *ctx);
+int object_inlines(int fd, uint64_t size, uint64_t vaddr, inlines_fn fn, void *ctx);
 
 #endif

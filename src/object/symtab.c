@@ -6,7 +6,6 @@
 #define ENTRIES_SEEN_MAX (4 * (uint64_t)OBJECT_SYMBOLS_MAX) /* of any type, in one table */
 #define ENTRIES_FIRST    256
 
-
 static void segment_ranges(const struct object_info *info, struct code *c)
 {
 	_Static_assert(OBJECT_SEGMENTS_MAX <= CODE_RANGES_MAX, "a range for each segment");

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 #include "object/inlines.h"
 
@@ -58,6 +59,14 @@ static int open_file(const char *name)
 	return fd;
 }
 
+static uint64_t size_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
 /* Where a label is in the file, by the dynamic linker. */
 static uint64_t address_of(const char *label)
 {
@@ -84,8 +93,8 @@ static void need_libdw(void)
 
 	if (inlines_supported())
 		return;
-	assert_int_equal(inlines_open(0, &n), -ENOTSUP);
-	assert_int_equal(object_inlines(0, 0, note, NULL), -ENOTSUP);
+	assert_int_equal(inlines_open(0, 0, &n), -ENOTSUP);
+	assert_int_equal(object_inlines(0, 0, 0, note, NULL), -ENOTSUP);
 	skip();
 }
 
@@ -95,7 +104,7 @@ static void check_file(const char *name)
 	struct names names = { .n = 0 };
 	char path[256];
 
-	assert_int_equal(object_inlines(fd, address_of("mark"), note, &names), 2);
+	assert_int_equal(object_inlines(fd, size_of(fd), address_of("mark"), note, &names), 2);
 	(void)snprintf(path, sizeof(path), "%s/mangled", dir);
 	assert_string_equal(names.text, access(path, F_OK) ? "innermost;middle;"
 							   : "innermost(int);middle(int);");
@@ -124,7 +133,7 @@ static void none_inlined(void **state)
 	(void)state;
 	need_libdw();
 	fd = open_file("lib.so");
-	assert_int_equal(inlines_open(fd, &n), 0);
+	assert_int_equal(inlines_open(fd, size_of(fd), &n), 0);
 	assert_int_equal(inlines_at(n, address_of("plain_mark"), note, &names), 0);
 	assert_int_equal(inlines_at(n, address_of("sink"), note, &names), -ENOENT);
 	assert_int_equal(inlines_at(n, 0, note, &names), -ENOENT);
@@ -141,7 +150,8 @@ static void a_callback_can_stop(void **state)
 	(void)state;
 	need_libdw();
 	fd = open_file("lib.so");
-	assert_int_equal(object_inlines(fd, address_of("mark"), note, &names), -ECANCELED);
+	assert_int_equal(object_inlines(fd, size_of(fd), address_of("mark"), note, &names),
+			 -ECANCELED);
 	assert_int_equal(names.n, 1);
 	close(fd);
 }
@@ -154,11 +164,11 @@ static void without_debug_information(void **state)
 	(void)state;
 	need_libdw();
 	fd = open_file("nodebug.so");
-	err = inlines_open(fd, &n);
+	err = inlines_open(fd, size_of(fd), &n);
 	assert_int_equal(err, -ENODATA);
 	close(fd);
 	fd = open_file("program.c");
-	err = inlines_open(fd, &n);
+	err = inlines_open(fd, size_of(fd), &n);
 	assert_int_equal(err, -ENOEXEC);
 	assert_null(n);
 	close(fd);

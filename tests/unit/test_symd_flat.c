@@ -314,6 +314,7 @@ static void test_rows_rules(void **state)
 	BAD(f.header.rows.first_page, CFI_PAGES_MAX - 2);
 	BAD(f.header.rows.n_rows, UINT32_MAX);
 	BAD(f.header.rows.debug_frame, 2);
+	BAD(f.header.rows.go, 2);
 #undef BAD
 	all = join(&f);
 	assert_true(try_rows(all.data, all.len));
