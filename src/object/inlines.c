@@ -139,7 +139,8 @@ int inlines_open(int fd, uint64_t size, struct inlines **ret)
 	if (!n)
 		return -ENOMEM;
 	n->size = (size_t)size;
-	n->file = mmap(NULL, n->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* A copy on write: libelf changes the headers of sections that it decompresses. */
+	n->file = mmap(NULL, n->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (n->file == MAP_FAILED)
 		return -errno;
 	err = open_dwarf(n);

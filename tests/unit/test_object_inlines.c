@@ -31,7 +31,9 @@ static const char build[] =
 	"cd %s && F='-O2 -g -shared -fPIC -o lib.so program.c' && "
 	"if c++ -x c++ $F 2>/dev/null; then touch mangled; else ${CC:-cc} $F; fi && "
 	"objcopy --only-keep-debug lib.so lib.debug && "
-	"strip --strip-debug -o nodebug.so lib.so";
+	"strip --strip-debug -o nodebug.so lib.so && "
+	"{ objcopy --compress-debug-sections lib.debug packed.debug || cp lib.debug packed.debug; "
+	"}";
 
 struct names {
 	char text[512];
@@ -122,6 +124,7 @@ static void by_a_separate_debug_file(void **state)
 	(void)state;
 	need_libdw();
 	check_file("lib.debug");
+	check_file("packed.debug");
 }
 
 static void none_inlined(void **state)
