@@ -156,7 +156,7 @@ static int send_question(struct symd *s, const struct question *q, struct symd_r
 		if (err)
 			return err == -EPIPE || err == -ETIMEDOUT ? -EAGAIN : err;
 		r->serial = ++s->serial;
-		err = worker_send(&s->worker, r, q->name, q->name_len, q->fd);
+		err = worker_send(&s->worker, r, q->more, q->more_len, q->fd);
 		if (err)
 			worker_end(&s->worker, &s->graveyard);
 	}
@@ -175,13 +175,14 @@ static int exchange(struct symd *s, const struct question *q)
 {
 	struct message *m = &s->message;
 	struct symd_request r = { .magic = SYMD_MAGIC, .op = q->op, .size = q->key.size };
+	unsigned int timeout_ms;
 	int err;
 
 	err = send_question(s, q, &r);
 	if (err)
 		return err;
-	err = worker_receive(&s->worker, refusals_timeout_ms(&s->refusals, q->key.size, now_ms()),
-			     m);
+	timeout_ms = refusals_timeout_ms(&s->refusals, q->key.size, q->patience_ms, now_ms());
+	err = worker_receive(&s->worker, timeout_ms, m);
 	if (!err && !is_reply_to(m, &r)) {
 		if (m->fd >= 0)
 			(void)close(TAKE_FD(m->fd));
@@ -255,6 +256,36 @@ int symd_crc(struct symd *s, int fd, uint32_t *ret)
 		(void)close(TAKE_FD(s->message.fd));
 	*ret = (uint32_t)s->message.reply.value;
 	return 0;
+}
+
+int symd_inlines(struct symd *s, int fd, uint64_t vaddr, struct buf *out)
+{
+	const struct message *m = &s->message;
+	struct symd_place place = { .vaddr = vaddr };
+	struct question q = { .op = SYMD_INLINES,
+			      .fd = fd,
+			      .more = &place,
+			      .more_len = sizeof(place),
+			      .patience_ms = SYMD_INLINES_MS };
+	int err;
+
+	err = file_key_read(fd, &q.key);
+	if (err)
+		return err;
+	if (q.key.size > SYMD_INLINES_FILE_MAX)
+		return -EFBIG;
+	place.dev = q.key.dev;
+	place.ino = q.key.ino;
+	place.mtime_ns = q.key.mtime_ns;
+	err = symd_ask(s, &q);
+	if (err)
+		return err;
+	if (m->fd >= 0)
+		(void)close(TAKE_FD(s->message.fd));
+	if (symd_inlines_check(m->more, m->more_len, m->reply.value))
+		return symd_blame(s, &q, -EPROTO);
+	err = buf_add(out, m->more, m->more_len);
+	return err ? err : (int)m->reply.value;
 }
 
 int symd_ask_table(struct symd *s, enum symd_op op, int fd, struct question *ret_q)

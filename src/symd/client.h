@@ -21,8 +21,9 @@ struct question {
 	enum symd_op op;
 	int fd;           /* or -1: a name */
 	const char *path; /* whom to blame where there is no fd */
-	const char *name;
-	size_t name_len;
+	const void *more; /* what follows the request */
+	size_t more_len;
+	unsigned int patience_ms; /* that it has at least; 0: what all have */
 	struct file_key key;
 };
 

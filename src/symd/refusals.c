@@ -84,7 +84,8 @@ const struct symd_refusal *refusals_get(const struct refusals *r, size_t i)
  * A process that maps one stalling file after the other would hold foldd up by the longest time
  * for each. Files that are well take milliseconds, so after a stall there is less patience.
  */
-unsigned int refusals_timeout_ms(struct refusals *r, uint64_t size, uint64_t now_ms)
+unsigned int refusals_timeout_ms(struct refusals *r, uint64_t size, unsigned int least_ms,
+				 uint64_t now_ms)
 {
 	const uint64_t forgive_ms = SYMD_STALL_MEMORY_S * 1000;
 	uint64_t ms = SYMD_REQUEST_MS + size / SYMD_BYTES_PER_MS;
@@ -93,6 +94,8 @@ unsigned int refusals_timeout_ms(struct refusals *r, uint64_t size, uint64_t now
 		r->stalls--;
 		r->stall_ms += forgive_ms;
 	}
+	if (ms < least_ms)
+		ms = least_ms;
 	if (ms > SYMD_REQUEST_MS_MAX)
 		ms = SYMD_REQUEST_MS_MAX;
 	ms >>= r->stalls;

@@ -29,8 +29,9 @@ void refusals_add(struct refusals *r, const struct file_key *k, const char *path
 		  enum symd_reason reason);
 const struct symd_refusal *refusals_get(const struct refusals *r, size_t i);
 
-/* How long a request on a file of this size may take now. */
-unsigned int refusals_timeout_ms(struct refusals *r, uint64_t size, uint64_t now_ms);
+/* How long a request on a file of this size may take now; without stalls at least least_ms. */
+unsigned int refusals_timeout_ms(struct refusals *r, uint64_t size, unsigned int least_ms,
+				 uint64_t now_ms);
 void refusals_stalled(struct refusals *r, uint64_t now_ms);
 /* Whether one more worker may be started now; counts it. */
 bool refusals_may_start(struct refusals *r, uint64_t now_ms);

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "object/cfi.h"
+#include "object/inlines.h"
 #include "object/object.h"
 
 #define SYMD_START_MS         5000  /* of a worker, until it says that its sandbox is closed */
@@ -23,8 +24,10 @@
 #define SYMD_BYTES_PER_MS     (128 << 10) /* of a slow disk */
 #define SYMD_STALL_MEMORY_S   15          /* for which each stall halves the time of requests */
 #define SYMD_STARTS_MAX       64          /* workers started at once; one more each second */
-#define SYMD_REFUSALS_MAX     1024 /* files that are remembered; then the oldest is forgotten */
-#define SYMD_REFUSAL_PATH_MAX 256  /* bytes kept of their paths */
+#define SYMD_REFUSALS_MAX     1024  /* files that are remembered; then the oldest is forgotten */
+#define SYMD_REFUSAL_PATH_MAX 256   /* bytes kept of their paths */
+#define SYMD_INLINES_MS       10000 /* of a request for inlined functions: the first reads much */
+#define SYMD_INLINES_FILE_MAX (512 << 20) /* bytes of a file with DWARF; it needs as much again */
 
 struct symd;
 
@@ -48,6 +51,14 @@ bool symd_is_nobody(const struct symd *s);
 /* Of a regular file (else -EINVAL), which need only be open for reading. */
 int symd_info(struct symd *s, int fd, struct object_info *ret) __must_check;
 int symd_crc(struct symd *s, int fd, uint32_t *ret) __must_check;
+
+/*
+ * Append the names of the functions inlined at vaddr, each with its NUL, the innermost first.
+ * Returns how many. Beside the common errors: -ENOENT nothing is known of the address, -ENODATA
+ * the file has no DWARF, -EFBIG it passes SYMD_INLINES_FILE_MAX, -ENOTSUP. The worker keeps what
+ * it has read of a file until another one is asked for.
+ */
+int symd_inlines(struct symd *s, int fd, uint64_t vaddr, struct buf *out) __must_check;
 
 struct symd_symbols;
 

@@ -131,12 +131,12 @@ int symd_demangle(struct symd *s, const struct symd_symbols *t, const char *name
 	struct question q = { .op = SYMD_DEMANGLE,
 			      .fd = -1,
 			      .path = t->path,
-			      .name = name,
-			      .name_len = strlen(name),
+			      .more = name,
+			      .more_len = strlen(name),
 			      .key = t->key };
 	int err;
 
-	if (!may_be_mangled(name) || q.name_len > OBJECT_NAME_MAX)
+	if (!may_be_mangled(name) || q.more_len > OBJECT_NAME_MAX)
 		return -ENOENT;
 	err = symd_ask(s, &q);
 	if (err)

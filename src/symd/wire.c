@@ -69,3 +69,21 @@ int symd_info_unpack(const struct symd_info *info, struct object_info *ret)
 	}
 	return 0;
 }
+
+int symd_inlines_check(const char *names, size_t len, uint64_t count)
+{
+	const char *end = names + len;
+	uint64_t found = 0;
+
+	if (count > INLINES_DEPTH_MAX)
+		return -EBADMSG;
+	while (names < end) {
+		size_t n = strnlen(names, (size_t)(end - names));
+
+		if (!n || n >= SYMD_INLINE_NAME_MAX || names + n == end)
+			return -EBADMSG;
+		names += n + 1;
+		found++;
+	}
+	return found == count ? 0 : -EBADMSG;
+}

@@ -193,8 +193,25 @@ static int allow_some(scmp_filter_ctx ctx)
 }
 
 /*
- * Reading goes by pread of descriptors that are passed in; there is no call that takes a path, a
- * pid or an address of the network. All else ends the process.
+ * What libdw and libelf try beside reading, and get along without: they look for the names of the
+ * file and of further ones. They get nothing, but that is no reason to end.
+ */
+static int refuse_some(scmp_filter_ctx ctx)
+{
+	static const int calls[] = {
+		SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(open),       SCMP_SYS(openat),
+		SCMP_SYS(sysinfo),  SCMP_SYS(getrandom),  SCMP_SYS(newfstatat),
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls) && !err; i++)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), calls[i], 0);
+	return err;
+}
+
+/*
+ * Reading goes by pread of descriptors that are passed in; no call that takes a path, a pid or an
+ * address of the network has any effect. All else ends the process.
  */
 static int filter_calls(void)
 {
@@ -217,6 +234,8 @@ static int filter_calls(void)
 	err = allow(ctx, calls, ARRAY_SIZE(calls));
 	if (!err)
 		err = allow_some(ctx);
+	if (!err)
+		err = refuse_some(ctx);
 	if (!err && SANITIZED)
 		err = allow(ctx, sanitizer_calls, ARRAY_SIZE(sanitizer_calls));
 	return err ? err : seccomp_load(ctx);

@@ -126,6 +126,67 @@ static int answer_demangle(const char *name, size_t len, struct answer *a)
 	return 0;
 }
 
+/* The debug information of the last file that was asked for: reading it again takes long. */
+static struct {
+	struct inlines *inlines;
+	struct symd_place of;
+	uint64_t size;
+} kept;
+
+static void forget_inlines(void)
+{
+	kept.inlines = inlines_free(kept.inlines);
+}
+
+static int keep_inlines(const struct symd_place *p, int fd, uint64_t size)
+{
+	int err;
+
+	if (kept.inlines && kept.size == size && kept.of.dev == p->dev && kept.of.ino == p->ino &&
+	    kept.of.mtime_ns == p->mtime_ns)
+		return 0;
+	forget_inlines();
+	err = inlines_open(fd, size, &kept.inlines);
+	if (err)
+		return err;
+	kept.of = *p;
+	kept.size = size;
+	return 0;
+}
+
+static int add_inline(void *ctx, const char *name)
+{
+	size_t len = strnlen(name, SYMD_INLINE_NAME_MAX - 1);
+	struct answer *a = ctx;
+
+	memcpy(a->more.text + a->more_len, name, len);
+	a->more.text[a->more_len + len] = '\0';
+	a->more_len += len + 1;
+	a->reply.value++;
+	return 0;
+}
+
+static int answer_inlines(const struct symd_request *r, const char *more, size_t len, int fd,
+			  struct answer *a)
+{
+	struct symd_place place;
+	int n;
+
+	if (fd < 0 || len != sizeof(place))
+		return -EINVAL;
+	memcpy(&place, more, sizeof(place));
+#ifdef FOLDD_SYMD_TEST
+	misbehave(&(struct object_source){ .read = read_fd,
+					   .ctx = (void *)(intptr_t)fd,
+					   .size = r->size },
+		  r);
+#endif
+	n = keep_inlines(&place, fd, r->size);
+	if (!n)
+		n = inlines_at(kept.inlines, place.vaddr, add_inline, a);
+	return n < 0 ? n : 0;
+}
+
 static int answer_file(const struct symd_request *r, int fd, struct answer *a)
 {
 	struct object_source s = { .read = read_fd, .ctx = (void *)(intptr_t)fd, .size = r->size };
@@ -146,6 +207,8 @@ static int answer_file(const struct symd_request *r, int fd, struct answer *a)
 	err = object_info_read(&s, &info);
 	if (err)
 		return err;
+	if (r->op != SYMD_INFO)
+		forget_inlines(); /* tables take memory, too */
 	switch (r->op) {
 	case SYMD_INFO:
 		symd_info_pack(&info, &a->more.info);
@@ -235,6 +298,8 @@ static int serve_one(struct answer *a)
 	a->fd = -1;
 	if (r.op == SYMD_DEMANGLE)
 		a->reply.error = answer_demangle(data + sizeof(r), (size_t)n - sizeof(r), a);
+	else if (r.op == SYMD_INLINES)
+		a->reply.error = answer_inlines(&r, data + sizeof(r), (size_t)n - sizeof(r), fd, a);
 	else
 		a->reply.error = answer_file(&r, fd, a);
 	reply_fd = a->fd;
