@@ -55,6 +55,10 @@ const struct option_row option_table[] = {
 	  "summary.json", OPTION_FLAG, IN(0, 0), "threads", RECORD, AT(threads) },
 	{ "no-kernel", 0, NULL, "leave kernel frames out",
 	  OPTION_FLAG, IN(0, 0), "no_kernel", RECORD, AT(no_kernel) },
+	{ "inline", 0, NULL, "show functions that the compiler has inlined, name_[i], as frames of their "
+	  "own, where a program or its debug file has DWARF; takes seconds and hundreds of megabytes "
+	  "for large ones, after the recording",
+	  OPTION_FLAG, IN(0, 0), "inline", RECORD, AT(inlines) },
 	{ "quiet", 'q', NULL, "print errors and warnings only",
 	  OPTION_FLAG, IN(0, 0), NULL, RECORD, AT(quiet) },
 	{ "help", 'h', NULL, "print this help",
@@ -321,6 +325,10 @@ static int check_record(struct options *o, struct err *e)
 {
 	if (check_target(o, e))
 		return -1;
+	if (o->inlines && !FOLDD_HAVE_LIBDW) {
+		(void)err_set(e, EXIT_USAGE, "--inline: this foldd was built without libdw");
+		return err_hint(e, "build it where libdw-dev (elfutils-devel) is installed");
+	}
 	if (!o->kinds)
 		o->kinds = VERB_BIT(FOLDD_KIND_MAX) - 1;
 	if (options_to_stdout(o) && (o->kinds & (o->kinds - 1))) {

@@ -57,7 +57,7 @@ struct options {
 	uint64_t period_ns;
 	uint64_t max_rate;
 	double max_loss; /* percent; NaN: any loss is accepted */
-	bool threads, no_kernel, quiet;
+	bool threads, no_kernel, inlines, quiet;
 };
 
 /*

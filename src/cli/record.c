@@ -162,6 +162,7 @@ static int start_profiler(struct session *s, const char *target, struct err *e)
 		.max_rate = o->max_rate,
 		.threads = o->threads,
 		.no_kernel = o->no_kernel,
+		.inlines = o->inlines,
 	};
 
 	memcpy(po.pids, o->pids, sizeof(po.pids));

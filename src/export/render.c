@@ -15,7 +15,8 @@
 #define RAW_NAME_MAX (1U << 20) /* demangled C++ can be long; it is cut by escape_name */
 #define CUT_MARKER   "[frames cut: line too long]"
 /* Room for the separator of the marker, a blank, 20 digits and the line's end. */
-#define LINE_ROOM (EXPORT_LINE_MAX - sizeof(CUT_MARKER) - 24)
+#define LINE_NAMES ((size_t)FOLD_DEPTH_MAX * (1 + INLINES_DEPTH_MAX))
+#define LINE_ROOM  (EXPORT_LINE_MAX - sizeof(CUT_MARKER) - 24)
 
 struct name {
 	uint32_t start, len; /* in text */
@@ -30,6 +31,10 @@ struct render {
 	struct table name_index;
 	uint32_t *of_frame; /* name of a frame, or TABLE_NONE while it has none */
 	uint8_t *unnamed;   /* bit per frame: a user frame without a symbol's name */
+	uint32_t *inlines;  /* of a frame: where its run is in inlined; NULL: not wanted */
+	uint32_t *inlined;  /* runs: how many, then their names, outermost first; [0] is none */
+	uint32_t n_inlined, allocated_inlined;
+	uint32_t *names_of_line; /* LINE_NAMES: those of the stack that is added */
 	uint32_t cut_marker;
 	struct line *lines;
 	uint32_t n_lines, allocated_lines;
@@ -42,6 +47,7 @@ struct render {
 };
 
 #define RUN_NUMBERS 65536 /* in a block */
+_Static_assert(LINE_NAMES <= RUN_NUMBERS, "a line fits into a block");
 
 static bool name_equal(const void *owner, uint32_t value, const void *key)
 {
@@ -184,6 +190,92 @@ static int frame_name(struct render *r, uint32_t i, uint32_t *ret)
 	return 0;
 }
 
+/* A run of the names in r->raw, each with its NUL, the innermost first. */
+static int add_run(struct render *r, uint32_t i, size_t n)
+{
+	const char *name = r->raw.data;
+	uint32_t *run;
+	int err;
+
+	for (size_t need = 0; need <= n; need++) {
+		err = grow(&r->inlined, &r->allocated_inlined, r->n_inlined + (uint32_t)need,
+			   sizeof(*r->inlined));
+		if (err)
+			return err;
+	}
+	run = r->inlined + r->n_inlined;
+	run[0] = (uint32_t)n;
+	for (; n; n--) {
+		buf_clear(&r->escaped);
+		err = escape_name(&r->escaped, name, strlen(name));
+		if (!err)
+			err = buf_adds(&r->escaped, "_[i]");
+		if (!err)
+			err = intern(r, &run[n]);
+		if (err)
+			return err;
+		name += strlen(name) + 1;
+	}
+	r->inlines[i] = r->n_inlined;
+	r->n_inlined += 1 + run[0];
+	return 0;
+}
+
+static int find_inlines(struct render *r, uint32_t i)
+{
+	const struct frame *frame = fold_get(r->fold, i);
+	size_t n;
+
+	buf_clear(&r->raw);
+	n = names_inlines(r->source, frame->id, frame->where, &r->raw);
+	if (r->raw.error == -ENOMEM)
+		return -ENOMEM;
+	return n && !r->raw.error ? add_run(r, i, n) : 0;
+}
+
+static int compare_objects(const void *a, const void *b, void *ctx)
+{
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+	const struct frame *x = fold_get(ctx, i), *y = fold_get(ctx, j);
+
+	return x->id == y->id ? (i > j) - (i < j) : (x->id > y->id) - (x->id < y->id);
+}
+
+/* All before the stacks, file by file: debug information is read anew when the file changes. */
+static int prepare_inlines(struct render *r)
+{
+	size_t n = fold_frames(r->fold), n_user = 0;
+	_cleanup_free_ uint32_t *user = malloc(n * sizeof(*user) + 1);
+	int err;
+
+	r->inlines = calloc(n + 1, sizeof(*r->inlines));
+	if (!user || !r->inlines)
+		return -ENOMEM;
+	err = grow(&r->inlined, &r->allocated_inlined, 0, sizeof(*r->inlined));
+	if (err)
+		return err;
+	r->inlined[r->n_inlined++] = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (fold_get(r->fold, i)->type == FRAME_USER)
+			user[n_user++] = i;
+	/* qsort_r does not modify what it hands on. */
+	qsort_r(user, n_user, sizeof(*user), compare_objects, (void *)(uintptr_t)r->fold);
+	for (size_t i = 0; i < n_user && !err; i++)
+		err = find_inlines(r, user[i]);
+	return err;
+}
+
+static size_t put_inlines(const struct render *r, uint32_t frame, uint32_t *names)
+{
+	const uint32_t *run;
+
+	if (!r->inlines)
+		return 0;
+	run = r->inlined + r->inlines[frame];
+	memcpy(names, run + 1, run[0] * sizeof(*names));
+	return run[0];
+}
+
 static void count_naming(struct render *r, const uint32_t *frames, size_t n, double weight)
 {
 	for (size_t i = n; i; i--) {
@@ -283,15 +375,18 @@ static int add_line(struct render *r, const uint32_t *names, size_t n, const str
 
 static void add_stack(void *ctx, const uint32_t *frames, size_t n, const struct fold_weight *w)
 {
-	uint32_t names[FOLD_DEPTH_MAX];
 	struct render *r = ctx;
+	uint32_t *names = r->names_of_line;
+	size_t count = 0;
 
-	for (size_t i = 0; i < n && !r->error; i++)
-		r->error = frame_name(r, frames[i], &names[i]);
+	for (size_t i = 0; i < n && !r->error; i++) {
+		r->error = frame_name(r, frames[i], &names[count++]);
+		count += put_inlines(r, frames[i], names + count);
+	}
 	if (r->error)
 		return;
 	count_naming(r, frames, n, w->weight);
-	r->error = add_line(r, names, cut(r, names, n), w);
+	r->error = add_line(r, names, cut(r, names, count), w);
 }
 
 struct line *render_lines(struct render *r, size_t *ret_count)
@@ -316,8 +411,14 @@ static void release_scratch(struct render *r)
 {
 	free(r->of_frame);
 	free(r->unnamed);
+	free(r->inlines);
+	free(r->inlined);
+	free(r->names_of_line);
 	r->of_frame = NULL;
 	r->unnamed = NULL;
+	r->inlines = NULL;
+	r->inlined = NULL;
+	r->names_of_line = NULL;
 	table_release(&r->name_index);
 	table_release(&r->line_index);
 	buf_release(&r->raw);
@@ -340,12 +441,15 @@ int render_new(const struct fold *f, enum fold_value value, struct names *names,
 	r->source = names;
 	r->of_frame = malloc(n * sizeof(*r->of_frame) + 1);
 	r->unnamed = calloc(n / 8 + 1, 1);
-	if (!r->of_frame || !r->unnamed)
+	r->names_of_line = malloc(LINE_NAMES * sizeof(*r->names_of_line));
+	if (!r->of_frame || !r->unnamed || !r->names_of_line)
 		return -ENOMEM;
 	memset(r->of_frame, 0xff, n * sizeof(*r->of_frame));
 	err = buf_adds(&r->escaped, CUT_MARKER);
 	if (!err)
 		err = intern(r, &r->cut_marker);
+	if (!err && names_has_inlines(names))
+		err = prepare_inlines(r);
 	if (err)
 		return err;
 	fold_each(f, value, add_stack, r);

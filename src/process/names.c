@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include "base/table.h"
 #include "debugfile.h"
+#include "inlined.h"
 #include "kallsyms.h"
 #include "names.h"
 #include "open.h"
@@ -44,6 +46,7 @@ struct names {
 	uint32_t n_plains, plains_allocated;
 	struct table plain_index; /* by name, the pointer */
 	struct buf plain_texts;
+	struct inlined *inlined; /* NULL: not wanted */
 	struct kallsyms *kernel;
 	bool kernel_loaded;
 	int kernel_error;
@@ -82,6 +85,7 @@ struct names *names_free(struct names *n)
 	free(n->plains);
 	table_release(&n->plain_index);
 	buf_release(&n->plain_texts);
+	(void)inlined_free(n->inlined);
 	(void)kallsyms_free(n->kernel);
 	free(n);
 	return NULL;
@@ -285,6 +289,48 @@ bool names_object(struct names *n, uint32_t object, uint64_t offset, struct buf 
 	return false;
 }
 
+int names_want_inlines(struct names *n)
+{
+	return n->inlined ? 0 : inlined_new(n->objects, &n->inlined);
+}
+
+bool names_has_inlines(const struct names *n)
+{
+	return n->inlined;
+}
+
+/* The file of an object once more, if it still is what its info says: the caller's to close. */
+static int open_own(const struct names *n, const struct object_file *f)
+{
+	_cleanup_free_ struct object_info *info = malloc(sizeof(*info));
+	_cleanup_close_ int fd = -1;
+
+	if (!info)
+		return -ENOMEM;
+	fd = f->fd >= 0 ? fcntl(f->fd, F_DUPFD_CLOEXEC, 0) : reopen(n->symd, f);
+	if (fd < 0 || symd_info(n->symd, fd, info) || !is_still(f, info, f->fd))
+		return -ENOENT;
+	return TAKE_FD(fd);
+}
+
+size_t names_inlines(struct names *n, uint32_t object, uint64_t offset, struct buf *out)
+{
+	const struct object_file *f = n->inlined ? objects_get(n->objects, object) : NULL;
+	const struct named *named = f ? get_named(n, object, f) : NULL;
+	uint64_t address;
+	int count;
+
+	if (!named || !named->info || object == OBJECT_VDSO ||
+	    object_vaddr(named->info, offset, &address))
+		return 0;
+	count = inlined_kept(n->inlined, object, address, out);
+	if (count >= 0)
+		return (size_t)count;
+	if (!inlined_is_open(n->inlined, object))
+		inlined_open(n->inlined, object, open_own(n, f));
+	return inlined_find(n->inlined, named->info, address, out);
+}
+
 static bool equal_serial(const void *owner, uint32_t i, const void *key)
 {
 	return ((const struct names *)owner)->jits[i].serial == *(const uint32_t *)key;
@@ -374,5 +420,6 @@ const char *names_kernel_problem(const struct names *n)
 
 size_t names_bytes(const struct names *n)
 {
-	return n->bytes + n->plain_texts.len + (n->kernel ? kallsyms_bytes(n->kernel) : 0);
+	return n->bytes + n->plain_texts.len + (n->inlined ? inlined_bytes(n->inlined) : 0) +
+	       (n->kernel ? kallsyms_bytes(n->kernel) : 0);
 }

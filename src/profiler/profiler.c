@@ -140,7 +140,8 @@ int profiler_new(const struct profiler_options *o, struct profiler **ret, struct
 	if (probe_new(&config, &p->probe, e) || open_feed(p, e))
 		return -1;
 	if (processes_new(p->objects, &p->processes) ||
-	    names_new(p->objects, p->processes, &p->names) || fold_new(&p->fold) ||
+	    names_new(p->objects, p->processes, &p->names) ||
+	    (o->inlines && names_want_inlines(p->names)) || fold_new(&p->fold) ||
 	    publisher_new(probe_pool(p->probe), probe_procs_fd(p->probe), &p->publisher) ||
 	    unwind_tables_new(probe_tables(p->probe), probe_chunks_fd(p->probe),
 			      probe_inodes_fd(p->probe), &p->tables) ||

@@ -27,6 +27,7 @@ struct profiler_options {
 	uint64_t max_rate; /* samples a second */
 	bool threads;	   /* thread frames, and totals by thread */
 	bool no_kernel;	   /* no kernel frames */
+	bool inlines;	   /* inlined functions as frames */
 };
 
 #define PROFILER_PERIOD_NS 1000000ULL

@@ -85,6 +85,7 @@ static void test_everything(void **state)
 	assert_string_equal(o.cgroup, "/system.slice");
 	assert_int_equal(o.duration_ns, 300000000000);
 	assert_true(o.no_kernel && o.quiet);
+	assert_false(o.inlines); /* slow: only where it is asked for */
 }
 
 static void test_command(void **state)

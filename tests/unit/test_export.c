@@ -47,6 +47,27 @@ bool names_kernel(struct names *n, uint64_t address, struct buf *out)
 	return give(address, out);
 }
 
+static struct {
+	uint64_t where;
+	const char *text; /* NULL: no inlined functions */
+	size_t len, n;
+} given_inlines;
+
+bool names_has_inlines(const struct names *n)
+{
+	(void)n;
+	return given_inlines.text;
+}
+
+size_t names_inlines(struct names *n, uint32_t object, uint64_t offset, struct buf *out)
+{
+	(void)n, (void)object;
+	if (offset != given_inlines.where)
+		return 0;
+	(void)buf_add(out, given_inlines.text, given_inlines.len);
+	return given_inlines.n;
+}
+
 static bool utf8_ok(const unsigned char *s, size_t len)
 {
 	_cleanup_buf_ struct buf b;
@@ -284,6 +305,32 @@ static void test_frames(void **state)
 	assert_true(naming.unnamed_weight == 1499.0); /* the leaf is the bare address */
 }
 
+/* Between the function that holds them and its callee, the outermost first. */
+static void test_inlined(void **state)
+{
+	_cleanup_(fold_free) struct fold *f = NULL;
+	_cleanup_buf_ struct buf out;
+	struct export_names naming;
+	uint32_t stack[4];
+
+	(void)state;
+	assert_int_equal(fold_new(&f), 0);
+	give_name(0, "main", 4, true);
+	give_name(1, "outer", 5, true);
+	give_name(2, "sleep", 5, true);
+	stack[0] = add_text(f, FRAME_TEXT, "p");
+	for (uint32_t i = 0; i < 3; i++)
+		stack[i + 1] = add_frame(f, FRAME_USER, 3 - i, i);
+	add(f, stack, 4, 1000);
+	given_inlines.where = 1;
+	given_inlines.text = "two;2\0one\0";
+	given_inlines.len = 10;
+	given_inlines.n = 2;
+	folded(f, &out, &naming);
+	given_inlines.text = NULL;
+	assert_string_equal(out.data, "p;main;outer;one_[i];two:2_[i];sleep 1\n");
+}
+
 static void test_merge_and_round(void **state)
 {
 	_cleanup_(fold_free) struct fold *f = NULL;
@@ -481,17 +528,12 @@ static void test_top(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_invalid_utf8),
-		cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_frames),
-		cmocka_unit_test(test_merge_and_round),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_line_limit),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_buffer_limit),
-		cmocka_unit_test(test_top),
+		cmocka_unit_test(test_escape),       cmocka_unit_test(test_invalid_utf8),
+		cmocka_unit_test(test_inlined),      cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_frames),       cmocka_unit_test(test_merge_and_round),
+		cmocka_unit_test(test_order),        cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_line_limit),   cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_buffer_limit), cmocka_unit_test(test_top),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
