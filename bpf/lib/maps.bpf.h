@@ -34,6 +34,8 @@ struct scratch {
 	struct foldd_mapping vma; /* its last answer */
 	__u64 task;	    /* whose stack it is, as a number: only read fault-safely */
 	__u64 trampoline;   /* where hijacked functions return to: 0 not known yet, 1 none */
+	__u64 node;	    /* of its tree of mappings, while one is looked for */
+	__u64 pivots[16];   /* of that node; the last one stays 0 */
 	__u64 instance;	    /* of its return instances, the first one not passed yet */
 	__u64 window_base;  /* user address of window[0]; 0: not read */
 	__u64 window[WINDOW_WORDS];

@@ -77,6 +77,9 @@ static __always_inline const struct foldd_mapping *mapping_of(struct scratch *s,
 	return m;
 }
 
+/* scratch.ask_kernel: how to find the mappings of a process that is in no table */
+enum ask_kernel { ASK_NOBODY = 0, ASK_HELPER = 1, ASK_TREE = 2 };
+
 /* bpf_find_vma: Linux 5.17, 7c7e3d31e785 */
 const volatile bool has_find_vma = false;
 
@@ -108,22 +111,122 @@ static long on_vma(struct task_struct *t, struct vm_area_struct *vma, void *data
 	return 0;
 }
 
+#define MAPLE_DEPTH_MAX 8 /* 10 ways and more a level; 65,530 mappings take 5 */
+#define MAPLE_PIVOTS	15
+#define MAPLE_NODE_MASK 0xffULL
+
+enum maple_type { MAPLE_LEAF = 1, MAPLE_RANGE = 2, MAPLE_ARANGE = 3 };
+
 /*
- * The process is too new to be in the table: ask the kernel itself, where that is possible. Where
- * interrupts are off it works only once, so only the walk at sys_exit does.
+ * One level down in the tree of mappings: s->node is an entry of the tree, a node with its type in
+ * bits 3 to 6, and becomes the entry that covers the address. 0: go on, 1: it is a mapping (or
+ * nothing). The tree may change while it is read: what is found is checked against the address,
+ * and reading cannot fault.
+ */
+__noinline int maple_step(struct scratch *s, __u64 address)
+{
+	struct maple_arange_64 *arange;
+	struct maple_range_64 *range;
+	__u64 type, i, slot;
+	void *node;
+
+	if (!s)
+		return 1;
+	type = s->node >> 3 & 0xf;
+	node = (void *)(s->node & ~MAPLE_NODE_MASK);
+	range = node;
+	arange = node;
+	s->node = 0;
+	if (type == MAPLE_ARANGE) {
+		__builtin_memset(s->pivots, 0, sizeof(s->pivots));
+		bpf_core_read(s->pivots, sizeof(arange->pivot), &arange->pivot);
+	} else if (type == MAPLE_LEAF || type == MAPLE_RANGE) {
+		bpf_core_read(s->pivots, sizeof(range->pivot), &range->pivot);
+	} else {
+		return 1;
+	}
+	/* slot i ends at pivot i; a pivot of 0 (but the first) says that the slot is the last one */
+	for (i = 0; i < MAPLE_PIVOTS; i++)
+		if (address <= s->pivots[i] || (i && !s->pivots[i]))
+			break;
+	if (type == MAPLE_ARANGE)
+		slot = (__u64)&arange->slot;
+	else
+		slot = (__u64)&range->slot;
+	bpf_probe_read_kernel(&s->node, sizeof(s->node), (void *)(slot + i * sizeof(void *)));
+	return type == MAPLE_LEAF;
+}
+
+/* The mapping that covers the address, from the kernel's own tree, as s->vma. */
+__noinline int read_vma(struct scratch *s, __u64 address)
+{
+	struct foldd_mapping *m;
+	struct vm_area_struct *vma;
+	struct foldd_inode key = {};
+	struct task_struct *t;
+	struct inode *inode;
+	__u32 *object;
+
+	if (!s)
+		return 0;
+	m = &s->vma;
+	m->start = m->end = m->bias = 0;
+	m->object = 0;
+	t = (struct task_struct *)s->task;
+	s->node = (__u64)BPF_CORE_READ(t, mm, mm_mt.ma_root);
+	/* an internal entry, and no small number, which would be an error */
+	if ((s->node & 3) != 2 || s->node < 4096)
+		return 0;
+	for (int i = 0; i < MAPLE_DEPTH_MAX; i++)
+		if (maple_step(s, address))
+			break;
+	vma = (struct vm_area_struct *)s->node;
+	if (!vma || !(BPF_CORE_READ(vma, vm_flags) & VM_EXEC))
+		return 0;
+	m->start = BPF_CORE_READ(vma, vm_start);
+	m->end = BPF_CORE_READ(vma, vm_end);
+	inode = BPF_CORE_READ(vma, vm_file, f_inode);
+	if (!inode)
+		return 0;
+	key.ino = BPF_CORE_READ(inode, i_ino);
+	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	object = bpf_map_lookup_elem(&inodes, &key);
+	if (object) {
+		m->object = *object;
+		m->bias = m->start - (BPF_CORE_READ(vma, vm_pgoff) << 12);
+	}
+	return 0;
+}
+
+static __always_inline bool has_maple_tree(void)
+{
+	struct mm_struct *mm = NULL;
+
+	return bpf_core_field_exists(mm->mm_mt);
+}
+
+/*
+ * The process, or its mapping, is too new to be in the table: ask the kernel itself. Its tree is
+ * read where there is one; bpf_find_vma is for older kernels, since it fails whenever somebody
+ * changes the mappings, and after its first use where interrupts are off.
  */
 static __always_inline const struct foldd_mapping *ask_kernel(struct scratch *s, __u64 address)
 {
 	const struct foldd_mapping *m = &s->vma;
 	struct foldd_mapping answer = {}; /* the helper takes nothing but stack memory */
 
-	if (!has_find_vma || !s->ask_kernel)
+	if (!s->ask_kernel)
 		return NULL;
 	if (address >= m->start && address < m->end)
 		return m;
-	if (bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &answer, 0))
-		return NULL;
-	s->vma = answer;
+	if (s->ask_kernel == ASK_TREE) {
+		read_vma(s, address);
+	} else {
+		if (!has_find_vma ||
+		    bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &answer, 0))
+			return NULL;
+		s->vma = answer;
+	}
 	return address >= m->start && address < m->end ? m : NULL;
 }
 
@@ -279,7 +382,9 @@ __noinline int walk_step(struct scratch *s)
 	/* a return address may be the first of the next function: look up the call before it */
 	address = s->walk.ip - (s->walk.exact ? 0 : 1);
 	if (!(address >> USER_ADDRESS_BITS))
-		m = s->raw ? ask_kernel(s, address) : mapping_of(s, address);
+		m = s->raw ? NULL : mapping_of(s, address);
+	if (!m && !(address >> USER_ADDRESS_BITS))
+		m = ask_kernel(s, address);
 	if ((!m || !m->object) && !s->walk.exact && walk_hijacked(s)) {
 		s->walk.phase = FOLDD_PHASE_START; /* from there, then: nothing to read before */
 		s->walk.want[0] = 0;
@@ -384,7 +489,8 @@ static __always_inline bool walk_start(struct scratch *s, struct task_struct *t,
 	s->walk.lost = 0;
 	s->end = FOLDD_WALK_TOO_DEEP;
 	s->raw = 1;
-	s->ask_kernel = 0;
+	s->vma.start = s->vma.end = 0;
+	s->ask_kernel = has_maple_tree() ? ASK_TREE : ASK_NOBODY;
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	/* a table from before the last exec describes another program */
 	if (proc && proc->as_of_ns >= exec_ns && proc->count) {
@@ -413,8 +519,8 @@ static __always_inline void walk_current(struct scratch *s, struct pt_regs *regs
 					 __u64 exec_ns, bool irqs_on)
 {
 	if (walk_start(s, bpf_get_current_task_btf(), regs, tgid, exec_ns)) {
-		s->vma.start = s->vma.end = 0;
-		s->ask_kernel = irqs_on && has_find_vma && s->raw;
+		if (irqs_on && has_find_vma && !s->ask_kernel)
+			s->ask_kernel = ASK_HELPER;
 		s->window_base = s->walk.sp & ~7ULL;
 		if (bpf_probe_read_user(s->window, sizeof(s->window), (void *)s->window_base))
 			s->window_base = ~0ULL << 60; /* word by word then */

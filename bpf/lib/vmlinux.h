@@ -136,7 +136,23 @@ struct uprobes_state {
 	struct xol_area *xol_area;
 };
 
+/* The mappings' tree: from Linux 6.1 (d4af56c5c7c6). */
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
 struct mm_struct {
+	struct maple_tree mm_mt;
 	struct uprobes_state uprobes_state;
 };
 

@@ -104,8 +104,8 @@ static void write_control(struct probe *p)
 	p->control->period_ns = p->config.period_ns;
 	p->control->cpu_period_ns = 1000000000 / PROBE_CPU_HZ;
 	p->control->rate_quota = quota ? (uint32_t)quota : 1;
-	/* walks at switch-out are on speculation: a tenth of a CPU at 2 us each would be 500 */
-	p->control->walk_quota = quota < 20 ? (quota ? (uint32_t)quota : 1) : 20;
+	/* walks at switch-out are on speculation: 100 in 10 ms at 2 us each are 2 % of the CPU */
+	p->control->walk_quota = quota < 100 ? (quota ? (uint32_t)quota : 1) : 100;
 }
 
 /* Rows for what no process's row has room for; they are there before the map can be full. */
