@@ -70,6 +70,18 @@ static int64_t process_of(struct totals *t, uint32_t pid, uint64_t start_ns)
 	return i;
 }
 
+/* Past TOTALS_LISTED: the process's own entry if it has one, else the sum of those of its name. */
+static int64_t listed_or_sum(struct totals *t, const struct foldd_exited_key *k, const char *comm)
+{
+	struct process_key key = { k->start_ns, k->tgid };
+	uint32_t hash = table_hash(&key, sizeof(key));
+	uint32_t i = table_find(&t->by_process, hash, &key, equal_process, t);
+
+	if (i != TABLE_NONE)
+		return i;
+	return process_of(t, 0, table_hash(comm, strnlen(comm, FOLDD_COMM_LEN)) + 1ULL);
+}
+
 int totals_add_thread(struct totals *t, const struct foldd_thread_total *total, bool threads)
 {
 	struct summary_process *p;
@@ -110,7 +122,10 @@ int totals_add_exited(struct totals *t, const struct foldd_exited_key *k,
 	int64_t i;
 
 	t->ns[reason] += total->ns;
-	i = process_of(t, k->tgid, k->start_ns);
+	if (t->n_processes < TOTALS_LISTED)
+		i = process_of(t, k->tgid, k->start_ns);
+	else
+		i = listed_or_sum(t, k, total->comm);
 	if (i < 0)
 		return (int)i;
 	p = &t->processes[i];
