@@ -30,7 +30,8 @@ struct scratch {
 	__u8 end;	    /* enum foldd_walk_end */
 	__u8 raw;	    /* the process is not in the table */
 	__u8 ask_kernel;    /* then the kernel may be asked for its mappings */
-	__u8 pad[7];
+	__u8 by_frame_pointer;
+	__u8 pad[6];
 	struct foldd_mapping vma; /* its last answer */
 	__u64 task;	    /* whose stack it is, as a number: only read fault-safely */
 	__u64 trampoline;   /* where hijacked functions return to: 0 not known yet, 1 none */

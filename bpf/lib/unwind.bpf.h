@@ -78,6 +78,7 @@ static __always_inline int step_frame_pointer(struct scratch *s)
 		return walk_end(s, s->n > 1 ? FOLDD_WALK_ROOT : FOLDD_WALK_BAD_FRAME);
 	if (foldd_apply_frame_pointer(&s->walk) != FOLDD_STEP_READ)
 		return walk_end(s, FOLDD_WALK_BAD_FRAME);
+	s->by_frame_pointer = FOLDD_WALK_BY_FRAME_POINTER;
 	return 0;
 }
 
@@ -255,6 +256,7 @@ static __always_inline bool walk_start(struct scratch *s, struct task_struct *t,
 	struct foldd_proc *proc;
 
 	s->n = 0;
+	s->by_frame_pointer = 0;
 	s->task = (__u64)t;
 	s->trampoline = 0;
 	s->rec.maps_as_of_ns = 0;
@@ -290,7 +292,7 @@ static __always_inline void walk_finish(struct scratch *s)
 	struct walk_count *c = bpf_map_lookup_elem(&walks, &zero);
 	__u32 end = s->end;
 
-	s->rec.walk_end = end;
+	s->rec.walk_end = end | s->by_frame_pointer;
 	s->rec.n_user = s->n;
 	if (c)
 		c->ends[end & (FOLDD_WALK_END_MAX - 1)]++;

@@ -25,7 +25,7 @@ enum foldd_kind {
 struct foldd_record {
 	__u8 kind;     /* enum foldd_kind */
 	__u8 reason;   /* enum foldd_reason of the part before the wake-up */
-	__u8 walk_end; /* enum foldd_walk_end */
+	__u8 walk_end; /* enum foldd_walk_end, FOLDD_WALK_BY_FRAME_POINTER */
 	__u8 flags;    /* FOLDD_RECORD_* */
 	__u16 n_user;
 	__u16 n_kernel;

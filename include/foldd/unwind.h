@@ -107,6 +107,9 @@ struct foldd_proc {
 
 #define FOLDD_WALK_END_MAX 16
 
+/* In a record's walk_end beside the number: at least one step went by the frame pointer. */
+#define FOLDD_WALK_BY_FRAME_POINTER 0x80
+
 enum foldd_walk_end {
 #define X(id, n, key, frame) FOLDD_WALK_##id = n,
 	FOLDD_WALK_ENDS(X)
