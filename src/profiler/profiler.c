@@ -424,6 +424,7 @@ int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 	for (int kind = 0; kind < FOLDD_KIND_MAX; kind++)
 		summarize_kind(p, &s, kind);
 	memcpy(s.walk_ends, p->counts.walk_ends, sizeof(s.walk_ends));
+	unwind_tables_stats(p->tables, &tables);
 	s.walks_by_frame_pointer = p->counts.by_frame_pointer;
 	s.tables.objects = tables.objects;
 	s.tables.rows = tables.rows;
@@ -437,7 +438,6 @@ int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 	(void)getrusage(RUSAGE_SELF, &ru);
 	s.cost_cpu_s = own_cpu_s(p);
 	s.cost_max_rss_bytes = (uint64_t)ru.ru_maxrss * 1024;
-	unwind_tables_stats(p->tables, &tables);
 	s.cost_bpf_map_bytes = probe_map_bytes(p->probe) + tables.bytes;
 	s.cost_bpf_run_s = NAN;
 	s.processes = p->totals.processes;
