@@ -109,7 +109,7 @@ static long on_vma(struct task_struct *t, struct vm_area_struct *vma, void *data
 }
 
 #define MAPLE_DEPTH_MAX 8 /* 10 ways and more a level; 65,530 mappings take 5 */
-#define MAPLE_PIVOTS	15
+#define MAPLE_PIVOTS    15
 #define MAPLE_NODE_MASK 0xffULL
 
 enum maple_type { MAPLE_LEAF = 1, MAPLE_RANGE = 2, MAPLE_ARANGE = 3 };
@@ -142,7 +142,8 @@ __noinline int maple_step(struct scratch *s, __u64 address)
 	} else {
 		return 1;
 	}
-	/* slot i ends at pivot i; a pivot of 0 (but the first) says that the slot is the last one */
+	/* slot i ends at pivot i; a pivot of 0 (but the first) says that the slot is the last one
+	 */
 	for (i = 0; i < MAPLE_PIVOTS; i++)
 		if (address <= s->pivots[i] || (i && !s->pivots[i]))
 			break;

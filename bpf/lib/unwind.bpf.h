@@ -180,8 +180,8 @@ __noinline int walk_step(struct scratch *s)
 		return walk_end(s, FOLDD_WALK_BAD_FRAME);
 	/*
 	 * Test and use one register. Clang puts a 0 into a copy of m where it found m to be
-	 * NULL, and Linux 6.1's verifier believes that a pointer into the scratch (mem) may still be
-	 * NULL, so that it gets from that test to the use of the copy.
+	 * NULL, and Linux 6.1's verifier believes that a pointer into the scratch (mem) may still
+	 * be NULL, so that it gets from that test to the use of the copy.
 	 */
 	OPAQUE(m);
 	if (m && m->object)

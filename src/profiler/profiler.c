@@ -32,9 +32,9 @@
 #define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
 
 /* How long building unwind tables may hold up the start, and each poll. */
-#define TABLES_START_NS	     200000000ULL
+#define TABLES_START_NS      200000000ULL
 #define TABLES_START_PIDS_NS 2000000000ULL /* a few files, and the first stacks count */
-#define TABLES_POLL_NS	20000000ULL
+#define TABLES_POLL_NS       20000000ULL
 
 struct profiler {
 	struct profiler_options options;
@@ -212,7 +212,8 @@ static int scan(struct profiler *p, struct err *e)
 
 int profiler_attach(struct profiler *p, struct err *e)
 {
-	/* what is running has its tables before the first sample; what starts later is in the feed */
+	/* what is running has its tables before the first sample; what starts later is in the feed
+	 */
 	p->now_ns = p->as_of_ns = monotonic_ns();
 	if (scan(p, e))
 		return -1;
@@ -270,7 +271,8 @@ int profiler_poll(struct profiler *p, struct err *e)
 		unwinding_sweep(p->unwinding, p->now_ns);
 		err = probe_sweep_exited(p->probe, false, on_exited, p);
 		if (err)
-			return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
+			return err_set(e, EXIT_RUNTIME,
+				       "cannot read the totals of exited threads: %s",
 				       strerror(-err));
 	}
 	return merge(p, e);

@@ -8,7 +8,7 @@
 #include "process/processes.h"
 
 struct stack_options {
-	bool threads;	/* a frame for the thread under the process's name */
+	bool threads;   /* a frame for the thread under the process's name */
 	bool no_kernel; /* leave kernel frames out */
 };
 

@@ -16,8 +16,8 @@ struct unwinding {
 	struct processes *processes;
 	struct unwind_tables *tables;
 	uint8_t state[OBJECTS_MAX + 1]; /* enum table_state, by object */
-	uint32_t next;			/* objects below this have been looked at */
-	uint64_t now_ns;		/* of the present sweep */
+	uint32_t next;                  /* objects below this have been looked at */
+	uint64_t now_ns;                /* of the present sweep */
 };
 
 int unwinding_new(const struct objects *objects, struct processes *processes,
