@@ -14,9 +14,9 @@
 #include <bpf/bpf_tracing.h>
 
 const volatile bool switch_has_state = true; /* prev_state argument: Linux 5.18, fa2c3254d7cf */
-#define OFFSET_EPOCH_SHIFT 28 /* the clocks' offset is learnt anew every 0.27 s */
+#define OFFSET_EPOCH_SHIFT 28                /* the clocks' offset is learnt anew every 0.27 s */
 
-const volatile bool want_samples = true;     /* false: clocks only, for other kinds' totals */
+const volatile bool want_samples = true; /* false: clocks only, for other kinds' totals */
 
 /* One for each class of hooks that may interrupt another one. */
 struct {
@@ -63,9 +63,9 @@ static __always_inline bool pending_put(struct scratch *s, struct task_struct *t
 }
 
 /* The thread leaves user mode by force or by a fault: no sys_exit will come, so walk now. */
-static __always_inline void walk_at_switch_out(const struct foldd_control *c,
-					       struct task_struct *t, struct foldd_thread *st,
-					       struct pt_regs *regs, __u64 now)
+static __always_inline void walk_at_switch_out(const struct foldd_control *c, struct task_struct *t,
+					       struct foldd_thread *st, struct pt_regs *regs,
+					       __u64 now)
 {
 	struct scratch *s;
 
@@ -162,7 +162,8 @@ static __always_inline void sample(struct foldd_control *c, struct task_struct *
 			__sync_fetch_and_add(&c->pending, 1);
 			return;
 		}
-		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_PENDING_FULL, foldd_weight_estimate(waited, period));
+		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_PENDING_FULL,
+			   foldd_weight_estimate(waited, period));
 		s->rec.walk_end = FOLDD_WALK_RATE;
 	} else if (st->flags & FOLDD_THREAD_GATED) {
 		s->rec.walk_end = FOLDD_WALK_RATE;
@@ -219,8 +220,8 @@ static __always_inline void missed_switch_in(struct foldd_control *c, struct tas
 	record_send(&s->rec);
 }
 
-static __always_inline void switch_out(struct foldd_control *c, struct task_struct *t,
-				       bool preempt, __u32 state, __u64 now)
+static __always_inline void switch_out(struct foldd_control *c, struct task_struct *t, bool preempt,
+				       __u32 state, __u64 now)
 {
 	struct foldd_thread *st = bpf_task_storage_get(&threads, t, 0, 0);
 	struct pt_regs *regs;
@@ -242,7 +243,8 @@ static __always_inline void switch_out(struct foldd_control *c, struct task_stru
 	st->flags &= FOLDD_THREAD_KTHREAD;
 	if (unlikely(state & TASK_DEAD)) {
 		flush_totals(t, st);
-		st->flags |= FOLDD_THREAD_GONE; /* as a zombie it is still there for the closing pass */
+		st->flags |=
+			FOLDD_THREAD_GONE; /* as a zombie it is still there for the closing pass */
 		return;
 	}
 	regs = (struct pt_regs *)bpf_task_pt_regs(t);
@@ -267,7 +269,8 @@ static __always_inline void switch_in(struct foldd_control *c, struct task_struc
 	if (!st)
 		return;
 	out = st->clock_ns & ~1ULL;
-	if (unlikely(st->clock_ns & 1)) { /* its switch-out was never reported: nobody knows why it waited */
+	if (unlikely(st->clock_ns &
+		     1)) { /* its switch-out was never reported: nobody knows why it waited */
 		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_MISSED_SWITCH, 0);
 		st->reason = FOLDD_REASON_UNCLASSIFIED;
 		st->waking_ns = 0;

@@ -55,8 +55,8 @@ static __always_inline void record_send(struct foldd_record *r)
 		size = FOLDD_RECORD_MAX_FRAMES;
 	size = sizeof(*r) + size * sizeof(__u64);
 	/* user space looks every few ms anyway: wake it early only when the ring fills up */
-	flags = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_WAKE ? BPF_RB_FORCE_WAKEUP :
-									 BPF_RB_NO_WAKEUP;
+	flags = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_WAKE ? BPF_RB_FORCE_WAKEUP
+									: BPF_RB_NO_WAKEUP;
 	if (bpf_ringbuf_output(&ring, r, size, flags))
 		count_loss(r->kind, FOLDD_LOSS_RING_FULL,
 			   foldd_weight_estimate(r->value_ns, r->period_ns));

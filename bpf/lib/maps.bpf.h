@@ -10,11 +10,12 @@
 #include <bpf/bpf_helpers.h>
 #include <foldd/record.h>
 
-#define RING_BYTES     (4 << 20) /* 0.2 s of the default rate at 1 KiB a sample */
-#define RING_WAKE      (RING_BYTES / 4)
-#define PENDING_MAX    1024	 /* sampled waits between switch-in and sys_exit, or preempted */
-#define EXITED_MAX     16384	 /* (process, reason) pairs; user space sweeps them each second */
-#define TARGETS_MAX    1024
+#define RING_BYTES  (4 << 20) /* 0.2 s of the default rate at 1 KiB a sample */
+#define RING_WAKE   (RING_BYTES / 4)
+#define PENDING_MAX 1024  /* sampled waits between switch-in and sys_exit, or preempted */
+#define EXITED_MAX  16384 /* (process, reason) pairs; user space sweeps them each second */
+#define TARGETS_MAX 1024
+#define LOSS_SLOTS  (FOLDD_KIND_MAX * FOLDD_LOSS_MAX) /* by kind, then reason */
 
 /* What a program works on: a record with room for any index that the verifier can think of. */
 #define SCRATCH_FRAMES 512
@@ -25,19 +26,20 @@
 struct scratch {
 	struct foldd_walk walk;
 	__u32 first, count; /* the process's run of mappings */
-	__u32 cached;	    /* index of the last one that matched */
-	__u16 n;	    /* frames so far */
-	__u8 end;	    /* enum foldd_walk_end */
-	__u8 raw;	    /* the process is not in the table */
+	__u32 cached;       /* index of the last one that matched */
+	__u16 n;            /* frames so far */
+	__u8 end;           /* enum foldd_walk_end */
+	__u8 raw;           /* the process is not in the table */
 	__u8 ask_kernel;    /* then the kernel may be asked for its mappings */
-	__u8 pad[7];
+	__u8 by_frame_pointer;
+	__u8 pad[6];
 	struct foldd_mapping vma; /* its last answer */
-	__u64 task;	    /* whose stack it is, as a number: only read fault-safely */
-	__u64 trampoline;   /* where hijacked functions return to: 0 not known yet, 1 none */
-	__u64 node;	    /* of its tree of mappings, while one is looked for */
-	__u64 pivots[16];   /* of that node; the last one stays 0 */
-	__u64 instance;	    /* of its return instances, the first one not passed yet */
-	__u64 window_base;  /* user address of window[0]; 0: not read */
+	__u64 task;               /* whose stack it is, as a number: only read fault-safely */
+	__u64 trampoline;         /* where hijacked functions return to: 0 not known yet, 1 none */
+	__u64 node;               /* of its tree of mappings, while one is looked for */
+	__u64 pivots[16];         /* of that node; the last one stays 0 */
+	__u64 instance;           /* of its return instances, the first one not passed yet */
+	__u64 window_base;        /* user address of window[0]; 0: not read */
 	__u64 window[WINDOW_WORDS];
 	struct foldd_record rec;
 	__u64 frames[SCRATCH_FRAMES];
@@ -49,7 +51,7 @@ struct scratch {
  * of system calls, which is not known yet to be sampled.
  */
 #define PENDING_PER_THREAD 8
-#define PENDING_WALKED	   PENDING_PER_THREAD
+#define PENDING_WALKED     PENDING_PER_THREAD
 
 struct pending_key {
 	__u32 tid; /* the kernel's own number */
@@ -83,7 +85,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FOLDD_KIND_MAX * FOLDD_LOSS_MAX); /* by kind, then reason */
+	__uint(max_entries, LOSS_SLOTS);
 	__type(key, __u32);
 	__type(value, struct foldd_loss_count);
 } losses SEC(".maps");

@@ -31,6 +31,7 @@ enum memory {
 
 #define SYSCALLS_MAX 512
 
+/* clang-format off */
 static const __u8 syscall_class[SYSCALLS_MAX] = {
 	[0] = CLASS_READ, [17] = CLASS_READ, [19] = CLASS_READ, [295] = CLASS_READ,
 	[327] = CLASS_READ, [45] = CLASS_READ, [47] = CLASS_READ, [299] = CLASS_READ,
@@ -58,16 +59,17 @@ static const __u8 syscall_class[SYSCALLS_MAX] = {
 	[242] = R(MQ), [243] = R(MQ),
 	[60] = R(EXITING), [231] = R(EXITING),
 };
+/* clang-format on */
 
-#define S_TYPE	    0170000 /* include/uapi/linux/stat.h */
-#define S_PIPE	    0010000
+#define S_TYPE      0170000 /* include/uapi/linux/stat.h */
+#define S_PIPE      0010000
 #define S_CHARACTER 0020000
 #define S_SOCKET    0140000
 
 #define FUTEX_CMD      0x7f
 #define FUTEX_PRIVATE  0x80
 #define FUTEX_REALTIME 0x100 /* glibc sets it on every wait without a monotonic deadline */
-#define RWLOCK_USED    2 /* glibc PTHREAD_RWLOCK_FUTEX_USED: set in every rwlock futex word */
+#define RWLOCK_USED    2     /* glibc PTHREAD_RWLOCK_FUTEX_USED: set in every rwlock futex word */
 #define COND_REFS_MAX  (1U << 24)
 
 /*
@@ -93,11 +95,12 @@ static __always_inline __u8 futex_bitset_reason(struct task_struct *t, enum memo
 	if (val == 3)
 		return R(FUTEX_RWLOCK_RD);
 	if ((uaddr & 7) == 4)
-		return R(FUTEX_CONDVAR); /* the second of its two groups; glibc's sems are 8-aligned */
+		return R(FUTEX_CONDVAR); /* the second of its two groups; glibc's sems are 8-aligned
+					  */
 	if (memory == MEMORY_NONE ||
-	    (memory == MEMORY_OWN ?
-		     bpf_probe_read_user(&refs, sizeof(refs), (void *)(uaddr - 4)) :
-		     bpf_copy_from_user_task(&refs, sizeof(refs), (void *)(uaddr - 4), t, 0)))
+	    (memory == MEMORY_OWN
+		     ? bpf_probe_read_user(&refs, sizeof(refs), (void *)(uaddr - 4))
+		     : bpf_copy_from_user_task(&refs, sizeof(refs), (void *)(uaddr - 4), t, 0)))
 		return R(FUTEX);
 	if (refs >= 8 && refs < COND_REFS_MAX)
 		return R(FUTEX_CONDVAR);
@@ -117,7 +120,7 @@ static __always_inline __u8 futex_reason(struct task_struct *t, enum memory memo
 		return val == 2 ? R(FUTEX_MUTEX) : R(FUTEX_PARK);
 	case 9: /* FUTEX_WAIT_BITSET */
 		return futex_bitset_reason(t, memory, uaddr, op, val);
-	case 6:	 /* FUTEX_LOCK_PI */
+	case 6:  /* FUTEX_LOCK_PI */
 	case 13: /* FUTEX_LOCK_PI2 */
 		return R(FUTEX_PI);
 	case 11: /* FUTEX_WAIT_REQUEUE_PI */
@@ -156,8 +159,8 @@ static __always_inline __u32 file_kind(struct file *file, __u32 *ret_device, __u
 		mode = inode->i_mode;
 		*ret_device = inode->i_rdev;
 		if ((mode & S_TYPE) == S_SOCKET)
-			*ret_family = CAST(struct socket, file->private_data)
-					      ->sk->__sk_common.skc_family;
+			*ret_family =
+				CAST(struct socket, file->private_data)->sk->__sk_common.skc_family;
 		return mode;
 	}
 	inode = BPF_CORE_READ(file, f_inode);
@@ -246,10 +249,10 @@ static __always_inline __u8 wait_reason(struct task_struct *t, enum memory memor
 
 	if (unlikely(state & (TASK_EXIT_BITS | TASK_DEAD | TASK_STOPPED_BIT | TASK_TRACED_BIT |
 			      TASK_FROZEN)))
-		return state & (TASK_EXIT_BITS | TASK_DEAD) ? R(EXITING) :
-		       state & TASK_STOPPED_BIT		    ? R(STOPPED) :
-		       state & TASK_TRACED_BIT		    ? R(TRACED) :
-							      R(FROZEN);
+		return state & (TASK_EXIT_BITS | TASK_DEAD) ? R(EXITING)
+		       : state & TASK_STOPPED_BIT           ? R(STOPPED)
+		       : state & TASK_TRACED_BIT            ? R(TRACED)
+							    : R(FROZEN);
 	if (unlikely(flags & PF_IO_WORKER))
 		return state & TASK_INTERRUPTIBLE ? R(IO_WORKER) : R(DISK_IO);
 	if (flags & PF_KTHREAD)

@@ -14,8 +14,8 @@
 enum target_mode { MODE_ALL = 0, MODE_PIDS = 1, MODE_CGROUP = 2 };
 
 const volatile __u32 target_mode = MODE_ALL;
-const volatile __u32 self_tgid = 0; /* in foldd's namespace */
-const volatile __u64 target_cgroup = 0;	/* id (inode number in cgroup2) */
+const volatile __u32 self_tgid = 0;     /* in foldd's namespace */
+const volatile __u64 target_cgroup = 0; /* id (inode number in cgroup2) */
 const volatile __u32 target_cgroup_level = 0;
 
 static __always_inline bool in_cgroup(struct task_struct *t)
@@ -33,10 +33,11 @@ static __always_inline bool in_cgroup(struct task_struct *t)
 					      target_cgroup_level * sizeof(a));
 		id = BPF_CORE_READ(a, kn, id);
 	} else {
-		bpf_probe_read_kernel(
-			&id, sizeof(id),
-			(void *)c + bpf_core_field_offset(struct cgroup___ids, ancestor_ids) +
-				target_cgroup_level * sizeof(id));
+		bpf_probe_read_kernel(&id, sizeof(id),
+				      (void *)c +
+					      bpf_core_field_offset(struct cgroup___ids,
+								    ancestor_ids) +
+					      target_cgroup_level * sizeof(id));
 	}
 	return id == target_cgroup;
 }

@@ -11,9 +11,9 @@
 #include <linux/bpf.h>
 
 typedef _Bool bool;
-#define true  1
+#define true 1
 #define false 0
-#define NULL  ((void *)0)
+#define NULL ((void *)0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -209,11 +209,11 @@ struct linux_binprm;
 #define TASK_INTERRUPTIBLE   0x0001
 #define TASK_UNINTERRUPTIBLE 0x0002
 #define TASK_STOPPED_BIT     0x0004
-#define TASK_TRACED_BIT	     0x0008
-#define TASK_EXIT_BITS	     0x0030 /* EXIT_DEAD, EXIT_ZOMBIE */
-#define TASK_DEAD	     0x0080
-#define TASK_NOLOAD	     0x0400
-#define TASK_FROZEN	     0x8000 /* Linux 6.1, f5d39b020809 */
+#define TASK_TRACED_BIT      0x0008
+#define TASK_EXIT_BITS       0x0030 /* EXIT_DEAD, EXIT_ZOMBIE */
+#define TASK_DEAD            0x0080
+#define TASK_NOLOAD          0x0400
+#define TASK_FROZEN          0x8000 /* Linux 6.1, f5d39b020809 */
 
 /* include/linux/sched.h: task flags */
 #define PF_EXITING   0x00000004

@@ -8,6 +8,7 @@
 #ifndef FOLDD_REASON_H
 #define FOLDD_REASON_H
 
+/* clang-format off */
 /* X(IDENTIFIER, number, "name as it is printed") */
 #define FOLDD_REASONS(X)                                                                           \
 	X(RUNNING, 0, "running") /* not a wait: on-CPU time, counted by the same hook */           \
@@ -64,6 +65,7 @@
 	X(KTHREAD_IDLE, 51, "kthread idle")                                                        \
 	X(EXITING, 52, "exiting")                                                                  \
 	X(NET_OTHER, 53, "socket") /* a socket that is neither internet nor unix: netlink, vsock */
+/* clang-format on */
 
 #define FOLDD_REASON_MAX 64 /* room to append without moving struct foldd_thread's fields */
 

@@ -25,7 +25,7 @@ enum foldd_kind {
 struct foldd_record {
 	__u8 kind;     /* enum foldd_kind */
 	__u8 reason;   /* enum foldd_reason of the part before the wake-up */
-	__u8 walk_end; /* enum foldd_walk_end */
+	__u8 walk_end; /* enum foldd_walk_end, FOLDD_WALK_BY_FRAME_POINTER */
 	__u8 flags;    /* FOLDD_RECORD_* */
 	__u16 n_user;
 	__u16 n_kernel;
@@ -104,15 +104,15 @@ struct foldd_loss_count {
  * are attached (and stop_ns at the end), the kernel side writes the second.
  */
 struct foldd_control {
-	__u64 period_ns;      /* T; 0: every event */
-	__u64 stop_ns;        /* 0 while recording; afterwards the end of the window */
-	__u64 cpu_period_ns;  /* value of one cpu sample */
-	__u32 rate_quota;     /* samples per FOLDD_RATE_WINDOW_NS before T rises */
-	__u32 walk_quota;     /* switch-out walks per FOLDD_RATE_WINDOW_NS and CPU */
+	__u64 period_ns;     /* T; 0: every event */
+	__u64 stop_ns;       /* 0 while recording; afterwards the end of the window */
+	__u64 cpu_period_ns; /* value of one cpu sample */
+	__u32 rate_quota;    /* samples per FOLDD_RATE_WINDOW_NS before T rises */
+	__u32 walk_quota;    /* switch-out walks per FOLDD_RATE_WINDOW_NS and CPU */
 	/* CLOCK_MONOTONIC minus the run queues' clock, and when it was learnt (kernel side) */
 	__s64 clock_offset_ns;
 	__u64 offset_epoch;
-	__u64 inverse;	      /* foldd_inverse() of max(T, FOLDD_PERIOD_FLOOR_NS) */
+	__u64 inverse; /* foldd_inverse() of max(T, FOLDD_PERIOD_FLOOR_NS) */
 	__u64 pad;
 
 	__u64 window_ns;      /* start of the present rate window */
@@ -124,8 +124,8 @@ struct foldd_control {
 };
 
 #define FOLDD_RATE_WINDOW_NS  10000000ULL /* short, so that a storm meets a raised T in 10 ms */
-#define FOLDD_PERIOD_FLOOR_NS 1000ULL	  /* what T = 0 is raised to first */
-#define FOLDD_MAX_SHIFT	      24
+#define FOLDD_PERIOD_FLOOR_NS 1000ULL     /* what T = 0 is raised to first */
+#define FOLDD_MAX_SHIFT       24
 
 #define FOLDD_STATIC_ASSERT(cond) _Static_assert(cond, #cond)
 FOLDD_STATIC_ASSERT(sizeof(struct foldd_record) == 96);

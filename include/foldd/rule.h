@@ -11,16 +11,16 @@
 
 /* How the CFA is found; the return address is at CFA - 8 for all from PLT on. */
 enum cfi_cfa {
-	CFI_CFA_NONE = 0,	 /* no CFI here: follow the frame pointer, if it looks like one */
+	CFI_CFA_NONE = 0,        /* no CFI here: follow the frame pointer, if it looks like one */
 	CFI_CFA_UNSUPPORTED = 1, /* CFI that these rules cannot express: the walk ends */
-	CFI_CFA_STOP = 2,	 /* the return address is undefined: the root of the stack */
-	CFI_CFA_SIGNAL = 3,	 /* rt_sigframe at rsp: see CFI_SIGNAL_* */
-	CFI_CFA_PLT = 4,	 /* rsp + 8 + (((pc & 15) >= cfa_off) << 3) */
-	CFI_CFA_RSP = 5,	 /* rsp + cfa_off */
-	CFI_CFA_RBP = 6,	 /* rbp + cfa_off */
-	CFI_CFA_DEREF_RSP = 7,	 /* *(rsp + cfi_deref_off()) + cfi_deref_add() */
-	CFI_CFA_DEREF_RBP = 8,	 /* *(rbp + cfi_deref_off()) + cfi_deref_add() */
-	CFI_CFA_RA_RDI = 9,	 /* rsp + cfa_off; the return address is in rdi (glibc's vfork) */
+	CFI_CFA_STOP = 2,        /* the return address is undefined: the root of the stack */
+	CFI_CFA_SIGNAL = 3,      /* rt_sigframe at rsp: see CFI_SIGNAL_* */
+	CFI_CFA_PLT = 4,         /* rsp + 8 + (((pc & 15) >= cfa_off) << 3) */
+	CFI_CFA_RSP = 5,         /* rsp + cfa_off */
+	CFI_CFA_RBP = 6,         /* rbp + cfa_off */
+	CFI_CFA_DEREF_RSP = 7,   /* *(rsp + cfi_deref_off()) + cfi_deref_add() */
+	CFI_CFA_DEREF_RBP = 8,   /* *(rbp + cfi_deref_off()) + cfi_deref_add() */
+	CFI_CFA_RA_RDI = 9,      /* rsp + cfa_off; the return address is in rdi (glibc's vfork) */
 };
 
 /* Where the caller's rbp is. */
@@ -70,26 +70,26 @@ struct foldd_walk {
 	__u64 ip, sp, bp;
 	__u64 di; /* of the innermost frame only */
 	__u64 cfa;
-	__u64 want[3]; /* addresses to read; 0: none */
-	__u64 got[3];  /* what is there */
+	__u64 want[3];        /* addresses to read; 0: none */
+	__u64 got[3];         /* what is there */
 	struct cfi_rule rule; /* being applied */
-	__u8 phase;	      /* enum foldd_phase: what the words in got are */
-	__u8 exact;	      /* ip is an instruction itself, not a return address */
-	__u8 lost;	      /* bp is not known */
+	__u8 phase;           /* enum foldd_phase: what the words in got are */
+	__u8 exact;           /* ip is an instruction itself, not a return address */
+	__u8 lost;            /* bp is not known */
 	__u8 pad[5];
 };
 
 enum foldd_phase {
-	FOLDD_PHASE_START = 0,	/* nothing was wanted yet */
-	FOLDD_PHASE_FRAME = 1,	/* return address, rbp or nothing */
-	FOLDD_PHASE_SIGNAL = 2, /* rip, rbp, rsp */
-	FOLDD_PHASE_DEREF = 3,	/* the word that the CFA is computed from */
+	FOLDD_PHASE_START = 0,    /* nothing was wanted yet */
+	FOLDD_PHASE_FRAME = 1,    /* return address, rbp or nothing */
+	FOLDD_PHASE_SIGNAL = 2,   /* rip, rbp, rsp */
+	FOLDD_PHASE_DEREF = 3,    /* the word that the CFA is computed from */
 	FOLDD_PHASE_REGISTER = 4, /* nothing: the return address is in a register */
 };
 
 enum foldd_step {
-	FOLDD_STEP_READ = 0,	/* read what is wanted, then go on */
-	FOLDD_STEP_STOP,	/* the root of the stack */
+	FOLDD_STEP_READ = 0,      /* read what is wanted, then go on */
+	FOLDD_STEP_STOP,          /* the root of the stack */
 	FOLDD_STEP_FRAME_POINTER, /* the rule does not say: try the frame pointer */
 	FOLDD_STEP_UNSUPPORTED,
 	FOLDD_STEP_NO_PROGRESS, /* the caller's frame would not be above this one */

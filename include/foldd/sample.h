@@ -13,12 +13,13 @@
 
 #include "record.h"
 
-#define FOLDD_Q	    20		 /* fraction bits of a distance */
-#define FOLDD_LN2_Q 726817ULL	 /* ln 2 in Q20 */
+#define FOLDD_Q     20        /* fraction bits of a distance */
+#define FOLDD_LN2_Q 726817ULL /* ln 2 in Q20 */
 /* T is kept below 2^38 ns (275 s), so that size << Q does not overflow for sizes under 32 T. */
 #define FOLDD_PERIOD_MAX_NS (1ULL << 38)
-#define FOLDD_SURE	    32 /* periods: past the longest distance (ln 2^32 = 22.2) */
+#define FOLDD_SURE          32 /* periods: past the longest distance (ln 2^32 = 22.2) */
 
+/* clang-format off */
 /* log2(1 + i/64) in Q20; between them linear, error under 5e-5 */
 static const __u32 foldd_log2_table[65] = {
 	0, 23454, 46551, 69300, 91711, 113796, 135563, 157021,
@@ -31,6 +32,7 @@ static const __u32 foldd_log2_table[65] = {
 	950944, 963498, 975949, 988298, 1000547, 1012698, 1024752, 1036711,
 	1048576,
 };
+/* clang-format on */
 
 /* -ln(r / 2^32) in Q20: an exponential variate with mean 1 from 32 uniform bits. */
 static inline __attribute__((always_inline)) __u32 foldd_sample_distance(__u32 r)
@@ -62,7 +64,8 @@ static inline __attribute__((always_inline)) __u32 foldd_sample_distance(__u32 r
 	index = (r >> 25) & 63;
 	rest = r & 0x1ffffff;
 	log2 = foldd_log2_table[index] +
-	       (__u32)(((__u64)(foldd_log2_table[index + 1] - foldd_log2_table[index]) * rest) >> 25);
+	       (__u32)(((__u64)(foldd_log2_table[index + 1] - foldd_log2_table[index]) * rest) >>
+		       25);
 	return (__u32)((((32ULL - msb) << FOLDD_Q) - log2) * FOLDD_LN2_Q >> FOLDD_Q);
 }
 
@@ -114,8 +117,8 @@ static inline __attribute__((always_inline)) __u64 foldd_period(const struct fol
 }
 
 /* The inverse that goes with foldd_period(). c->inverse is for max(T, FOLDD_PERIOD_FLOOR_NS). */
-static inline __attribute__((always_inline)) __u64 foldd_period_inverse(const struct foldd_control *c,
-									__u64 period)
+static inline __attribute__((always_inline)) __u64
+foldd_period_inverse(const struct foldd_control *c, __u64 period)
 {
 	__u32 shift = c->shift;
 
@@ -137,9 +140,9 @@ static inline __attribute__((always_inline)) void foldd_rate_count(struct foldd_
 	__u32 shift = c->shift, quiet;
 
 	if (past >= FOLDD_RATE_WINDOW_NS) {
-		quiet = past >= FOLDD_MAX_SHIFT * FOLDD_RATE_WINDOW_NS ?
-				FOLDD_MAX_SHIFT :
-				(__u32)(past / FOLDD_RATE_WINDOW_NS);
+		quiet = past >= FOLDD_MAX_SHIFT * FOLDD_RATE_WINDOW_NS
+				? FOLDD_MAX_SHIFT
+				: (__u32)(past / FOLDD_RATE_WINDOW_NS);
 		if (c->window_samples * 2 >= c->rate_quota)
 			quiet--; /* the window itself was not quiet */
 		c->shift = shift > quiet ? shift - quiet : 0;

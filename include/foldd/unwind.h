@@ -23,9 +23,9 @@
 #define FOLDD_MAX_USER_FRAMES   256
 #define FOLDD_MAX_KERNEL_FRAMES 64
 
-#define FOLDD_POOL_MAPPINGS  65536 /* 2 MiB of 32-byte mappings, for all processes together */
-#define FOLDD_MAX_PROCESSES  16384 /* entries of the "procs" hash */
-#define FOLDD_PROC_MAPPINGS  4096  /* executable mappings of one process; 12 search steps */
+#define FOLDD_POOL_MAPPINGS 65536 /* 2 MiB of 32-byte mappings, for all processes together */
+#define FOLDD_MAX_PROCESSES 16384 /* entries of the "procs" hash */
+#define FOLDD_PROC_MAPPINGS 4096  /* executable mappings of one process; 12 search steps */
 
 /* One executable mapping; a process has a sorted run of them in the pool. */
 struct foldd_mapping {
@@ -47,9 +47,9 @@ struct foldd_pool {
  * pc_low 0. The tables of a file are written once and used by every process that maps it.
  */
 #define FOLDD_CHUNK_ROWS  262144 /* 1 MiB; a page's rows lie in one chunk */
-#define FOLDD_MAX_CHUNKS  128	 /* 33.5 million rows */
-#define FOLDD_MAX_PAGES	  65536	 /* 4 GiB of code */
-#define FOLDD_MAX_RULES	  32768	 /* a whole Debian disk has 4,509 distinct ones */
+#define FOLDD_MAX_CHUNKS  128    /* 33.5 million rows */
+#define FOLDD_MAX_PAGES   65536  /* 4 GiB of code */
+#define FOLDD_MAX_RULES   32768  /* a whole Debian disk has 4,509 distinct ones */
 #define FOLDD_MAX_OBJECTS 16384
 
 struct foldd_chunk {
@@ -65,8 +65,8 @@ struct foldd_page {
 /* By number of the object. n is written last: until then there is no table. */
 struct foldd_object {
 	__u32 first_page; /* index into the pages */
-	__u32 low;	  /* file offset >> 16 of that page */
-	__u32 n;	  /* pages */
+	__u32 low;        /* file offset >> 16 of that page */
+	__u32 n;          /* pages */
 	__u32 pad;
 };
 
@@ -84,8 +84,8 @@ struct foldd_inode {
 };
 
 struct foldd_proc {
-	__u32 first; /* index into the pool */
-	__u32 count; /* of mappings, at most FOLDD_PROC_MAPPINGS */
+	__u32 first;    /* index into the pool */
+	__u32 count;    /* of mappings, at most FOLDD_PROC_MAPPINGS */
 	__u64 as_of_ns; /* CLOCK_MONOTONIC: every mapping made before this moment is in the table */
 };
 
@@ -106,6 +106,9 @@ struct foldd_proc {
 	X(MISSED, 12, "missed", "[stack not taken: switch not reported]")
 
 #define FOLDD_WALK_END_MAX 16
+
+/* In a record's walk_end beside the number: at least one step went by the frame pointer. */
+#define FOLDD_WALK_BY_FRAME_POINTER 0x80
 
 enum foldd_walk_end {
 #define X(id, n, key, frame) FOLDD_WALK_##id = n,

@@ -23,7 +23,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t limit);
 void buf_release(struct buf *b);
-void buf_clear(struct buf *b);	/* empty again, error forgotten, memory kept */
+void buf_clear(struct buf *b); /* empty again, error forgotten, memory kept */
 void buf_truncate(struct buf *b, size_t len);
 
 /* Each returns 0 or the buffer's error; nothing is added partly. */

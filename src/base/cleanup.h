@@ -32,8 +32,8 @@ static inline void cleanup_close(int *fd)
 DEFINE_CLEANUP(FILE *, fclose)
 DEFINE_CLEANUP(DIR *, closedir)
 
-#define _cleanup_free_	   _cleanup_(free)
-#define _cleanup_close_	   _cleanup_(close)
+#define _cleanup_free_     _cleanup_(free)
+#define _cleanup_close_    _cleanup_(close)
 #define _cleanup_fclose_   _cleanup_(fclose)
 #define _cleanup_closedir_ _cleanup_(closedir)
 
@@ -52,7 +52,7 @@ DEFINE_CLEANUP(DIR *, closedir)
 		_v;                                                                                \
 	})
 
-#define __must_check __attribute__((__warn_unused_result__))
+#define __must_check        __attribute__((__warn_unused_result__))
 #define __printf(fmt, args) __attribute__((__format__(__printf__, fmt, args)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -23,7 +23,7 @@ enum exit_status {
 #define ERR_TEXT_MAX 512
 
 struct err {
-	int status; /* enum exit_status; 0: no error */
+	int status;              /* enum exit_status; 0: no error */
 	char what[ERR_TEXT_MAX]; /* what failed and why, one sentence without the full stop */
 	char hint[ERR_TEXT_MAX]; /* what to do; may be empty */
 };

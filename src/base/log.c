@@ -30,7 +30,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (level > threshold)
 		return;
 	clear_progress();
-	(void)fputs(level <= LOG_LEVEL_ERROR	 ? "foldd: "
+	(void)fputs(level <= LOG_LEVEL_ERROR     ? "foldd: "
 		    : level == LOG_LEVEL_WARNING ? "foldd: warning: "
 						 : "",
 		    stderr);

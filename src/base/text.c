@@ -53,8 +53,11 @@ int text_parse_duration(const char *s, uint64_t *ret_ns)
 		const char *suffix;
 		uint64_t ns;
 	} units[] = {
-		{ "ns", 1 },	       { "us", 1000 },		   { "ms", 1000000 },
-		{ "s", 1000000000 },   { "m", 60ULL * 1000000000 },
+		{ "ns", 1 },
+		{ "us", 1000 },
+		{ "ms", 1000000 },
+		{ "s", 1000000000 },
+		{ "m", 60ULL * 1000000000 },
 		{ "h", 3600ULL * 1000000000 },
 	};
 	const char *p = s, *end = s + strlen(s);

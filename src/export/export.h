@@ -28,7 +28,10 @@ struct export_options {
  */
 int export_folded(const struct fold *f, enum fold_value value, struct names *names,
 		  const struct export_options *o, struct buf *out, struct export_names *ret_names);
-/* The heaviest stacks for a terminal, leaf first, indented, with their share. */
+/*
+ * The heaviest stacks for a terminal, leaf first, indented, with their share. Those of idle kernel
+ * threads are left out and summed up in the last line.
+ */
 int export_top(const struct fold *f, enum fold_value value, struct names *names,
 	       const struct export_options *o, struct buf *out);
 

@@ -201,24 +201,32 @@ static bool add_losses(struct json_object *root, const struct summary *s)
 	return true;
 }
 
+static bool add_tables(struct json_object *unwind, const struct summary *s)
+{
+	struct json_object *o = add_object(unwind, "tables");
+
+	return o && add_count(o, "objects", s->tables.objects) &&
+	       add_count(o, "rows", s->tables.rows) && add_count(o, "rules", s->tables.rules) &&
+	       add_count(o, "pages", s->tables.pages) && add_count(o, "bytes", s->tables.bytes) &&
+	       add_count(o, "evicted", s->tables.evicted) &&
+	       add_count(o, "refused", s->tables.refused);
+}
+
 /*
  * walks: user stacks that were wanted, taken or not; root: those that are whole; frame_pointer:
- * those that were walked by frame pointers, which so far is all that were taken.
+ * those that went by the frame pointer for at least one step.
  */
 static bool add_unwind(struct json_object *root, const struct summary *s)
 {
 	struct json_object *o = add_object(root, "unwind"), *reasons;
-	uint64_t walks = 0, taken = 0;
+	uint64_t walks = 0;
 
-	for (size_t i = 0; i < FOLDD_WALK_END_MAX; i++) {
-		if (i != FOLDD_WALK_NO_USER)
-			walks += s->walk_ends[i];
-		if (i == FOLDD_WALK_ROOT || (i >= FOLDD_WALK_BAD_FRAME && i <= FOLDD_WALK_TOO_DEEP))
-			taken += s->walk_ends[i];
-	}
+	for (size_t i = 0; i < FOLDD_WALK_END_MAX; i++)
+		walks += i == FOLDD_WALK_NO_USER ? 0 : s->walk_ends[i];
 	if (!o || !add_count(o, "walks", walks) ||
 	    !add_count(o, "root", s->walk_ends[FOLDD_WALK_ROOT]) ||
-	    !add_count(o, "frame_pointer", taken) || !add_number(o, "named", s->named_share))
+	    !add_count(o, "frame_pointer", s->walks_by_frame_pointer) ||
+	    !add_number(o, "named", s->named_share) || !add_tables(o, s))
 		return false;
 	reasons = add_object(o, "reasons");
 	if (!reasons)

@@ -52,6 +52,11 @@ struct summary {
 	struct summary_kind kinds[FOLDD_KIND_MAX];
 	struct foldd_loss_count losses[FOLDD_LOSS_MAX];
 	uint64_t walk_ends[FOLDD_WALK_END_MAX];
+	uint64_t walks_by_frame_pointer; /* with at least one step by it */
+	struct {
+		uint64_t objects, rows, rules, pages, bytes; /* in use at the end */
+		uint64_t evicted, refused;		     /* tables */
+	} tables;
 	struct summary_file refused_files[SUMMARY_FILES_MAX];
 	size_t n_refused_files;
 	double named_share; /* of the weight of user stacks, leaf named; NaN: no user stacks */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 #include "base/text.h"
 #include "render.h"
 
@@ -62,13 +63,28 @@ static void write_stack(const struct render *r, const struct line *line, double 
 		write_frame(r, line->names[i], out);
 }
 
+/* Kernel threads with nothing to do would fill the list on every idle host. */
+static bool is_idle(const struct render *r, const struct line *line)
+{
+	static const char *const idle[] = { "[kthread idle]", "[io worker idle]" };
+	size_t len;
+	const char *leaf = render_name(r, line->names[line->n - 1], &len);
+
+	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+		if (len == strlen(idle[i]) && !memcmp(leaf, idle[i], len))
+			return true;
+	return false;
+}
+
 int export_top(const struct fold *f, enum fold_value value, struct names *names,
 	       const struct export_options *o, struct buf *out)
 {
 	double total = fold_total(f, value).weight;
 	_cleanup_(render_free) struct render *r = NULL;
 	struct line *lines;
-	size_t n;
+	double left_out = 0;
+	char time[32];
+	size_t n, shown = 0;
 	int err;
 
 	err = render_new(f, value, names, &r);
@@ -77,7 +93,14 @@ int export_top(const struct fold *f, enum fold_value value, struct names *names,
 	lines = render_lines(r, &n);
 	if (n)
 		qsort(lines, n, sizeof(*lines), compare_weights);
-	for (size_t i = 0; i < n && i < o->top; i++)
-		write_stack(r, &lines[i], total, out);
+	for (size_t i = 0; i < n; i++) {
+		if (is_idle(r, &lines[i]))
+			left_out += lines[i].weight;
+		else if (shown++ < o->top)
+			write_stack(r, &lines[i], total, out);
+	}
+	if (left_out > 0)
+		(void)buf_printf(out, "(and %s of idle kernel threads, which the files have)\n",
+				 text_format_ns((uint64_t)llround(left_out), time, sizeof(time)));
 	return out->error;
 }

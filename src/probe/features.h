@@ -13,9 +13,9 @@
 struct feature {
 	const char *name;
 	const char *wanted_by; /* what foldd does with it */
-	bool required;	       /* nothing works without it */
+	bool required;         /* nothing works without it */
 	bool available;
-	int status;	       /* enum exit_status when it is required and missing */
+	int status; /* enum exit_status when it is required and missing */
 	char why_not[160];
 	char remedy[200];
 };
@@ -28,7 +28,7 @@ int features_check(struct err *e);
 /* Facts that the programs are configured with. */
 bool features_switch_has_state(void); /* sched_switch passes prev_state: Linux 5.18, fa2c3254d7cf */
 bool features_sleepable_iter(void);   /* iter.s/task and bpf_copy_from_user_task: Linux 5.18 */
-bool features_find_vma(void);	      /* bpf_find_vma: Linux 5.17 */
+bool features_find_vma(void);         /* bpf_find_vma: Linux 5.17 */
 bool features_rdonly_cast(void);      /* kfunc bpf_rdonly_cast: Linux 6.2 */
 
 #endif

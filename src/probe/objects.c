@@ -14,10 +14,10 @@
 #include "probe.h"
 #include "task.skel.h"
 
-#define LINKS_MAX	 16
-#define CPUS_MAX	 4096
+#define LINKS_MAX        16
+#define CPUS_MAX         4096
 #define LIBBPF_LOG_BYTES 65536 /* of libbpf's complaints, for the one that explains a failure */
-#define ITER_BYTES	 (64 * 1024)
+#define ITER_BYTES       (64 * 1024)
 
 struct probe_objects {
 	struct probe_constants constants;
@@ -82,8 +82,9 @@ static int load_error(struct err *e, const char *what, int err)
 	err_set(e, err == -EPERM ? EXIT_PRIVILEGE : EXIT_KERNEL,
 		"the kernel refuses the %s programs: %s%s%.*s", what, strerror(-err),
 		len ? ": " : "", (int)len, reason);
-	return err_hint(e, "`foldd doctor` lists what this kernel and these privileges allow; a kernel "
-			   "that refuses a program with all of them there is a bug in foldd.");
+	return err_hint(
+		e, "`foldd doctor` lists what this kernel and these privileges allow; a kernel "
+		   "that refuses a program with all of them there is a bug in foldd.");
 }
 
 /* Maps that the first object made are used by the later ones that declare the same name. */
@@ -92,8 +93,10 @@ static int share_maps(struct bpf_object *first, struct bpf_object *later)
 	struct bpf_map *map, *have;
 	int err;
 
-	bpf_object__for_each_map(map, later) {
-		if (strchr(bpf_map__name(map), '.')) /* .rodata and the like are each object's own */
+	bpf_object__for_each_map(map, later)
+	{
+		if (strchr(bpf_map__name(map),
+			   '.')) /* .rodata and the like are each object's own */
 			continue;
 		have = bpf_object__find_map_by_name(first, bpf_map__name(map));
 		if (!have)
@@ -179,7 +182,8 @@ int probe_objects_load(const struct probe_constants *k, struct probe_objects **r
 	return 0;
 }
 
-static int keep_link(struct probe_objects *o, struct bpf_link *link, const char *what, struct err *e)
+static int keep_link(struct probe_objects *o, struct bpf_link *link, const char *what,
+		     struct err *e)
 {
 	if (!link) {
 		err_set(e, errno == EPERM || errno == EACCES ? EXIT_PRIVILEGE : EXIT_KERNEL,
@@ -211,7 +215,9 @@ static int attach_cpu_clock(struct probe_objects *o, struct err *e)
 		if (fd < 0 && errno == ENODEV) /* offline */
 			continue;
 		if (fd < 0)
-			return err_set(e, errno == EACCES || errno == EPERM ? EXIT_PRIVILEGE : EXIT_KERNEL,
+			return err_set(e,
+				       errno == EACCES || errno == EPERM ? EXIT_PRIVILEGE
+									 : EXIT_KERNEL,
 				       "cannot open a cpu-clock event on CPU %d: %m", cpu);
 		link = bpf_program__attach_perf_event(o->cpu->progs.on_cpu_clock, (int)fd);
 		if (!link)
@@ -227,8 +233,8 @@ int probe_objects_attach(struct probe_objects *o, struct err *e)
 {
 	struct bpf_program *const programs[] = {
 		/* exec, fork and exit first: a thread's state must not miss its process's end */
-		o->task->progs.on_exit,	      o->task->progs.on_exec,
-		o->task->progs.on_fork,	      o->task->progs.on_cgroup_attach,
+		o->task->progs.on_exit,       o->task->progs.on_exec,
+		o->task->progs.on_fork,       o->task->progs.on_cgroup_attach,
 		o->offcpu->progs.on_sys_exit, o->offcpu->progs.on_waking,
 		o->offcpu->progs.on_switch,
 	};
@@ -298,9 +304,9 @@ uint64_t probe_objects_map_bytes(const struct probe_objects *o)
 
 		if (!objects[i])
 			continue;
-		bpf_object__for_each_map(map, objects[i])
-			if (!i || probe_objects_map(o, bpf_map__name(map)) < 0)
-				sum += map_bytes(bpf_map__fd(map));
+		bpf_object__for_each_map(
+			map, objects[i]) if (!i || probe_objects_map(o, bpf_map__name(map)) < 0)
+			sum += map_bytes(bpf_map__fd(map));
 	}
 	return sum;
 }

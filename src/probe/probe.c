@@ -15,7 +15,7 @@
 #include "probe.h"
 
 #define PIDNS_INIT_INO 0xEFFFFFFCU /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
-#define DRAIN_PASSES   64	   /* of one drain; the ring cannot outrun its consumer for ever */
+#define DRAIN_PASSES   64          /* of one drain; the ring cannot outrun its consumer for ever */
 
 struct probe {
 	struct probe_config config;
@@ -48,7 +48,8 @@ static uint32_t own_pidns(void)
 	return (uint32_t)st.st_ino;
 }
 
-/* The frames must be there and the counts within the limits; the rest is checked where it is used. */
+/* The frames must be there and the counts within the limits; the rest is checked where it is used.
+ */
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct probe *p = ctx;
@@ -129,7 +130,9 @@ int probe_new(const struct probe_config *c, struct probe **ret, struct err *e)
 		.self_tgid = (uint32_t)getpid(),
 		.worker_tgid = (uint32_t)c->worker,
 		.pidns_inum = own_pidns(),
-		.target_mode = c->mode == PROBE_ALL ? 0 : c->mode == PROBE_PIDS ? 1 : 2,
+		.target_mode = c->mode == PROBE_ALL    ? 0
+			       : c->mode == PROBE_PIDS ? 1
+						       : 2,
 		.target_cgroup = c->cgroup_id,
 		.target_cgroup_level = c->cgroup_level,
 		.switch_has_state = features_switch_has_state(),
@@ -163,8 +166,8 @@ int probe_attach(struct probe *p, struct err *e)
 		return -1;
 	p->start_ns = now_ns();
 	return probe_objects_iterate(p->objects,
-				     features_sleepable_iter() ? "open_window" :
-								 "open_window_plain",
+				     features_sleepable_iter() ? "open_window"
+							       : "open_window_plain",
 				     NULL, NULL, e);
 }
 
@@ -222,8 +225,8 @@ int probe_stop(struct probe *p, probe_record_fn record_fn, probe_total_fn total_
 
 	__atomic_store_n(&p->control->stop_ns, now_ns(), __ATOMIC_SEQ_CST);
 	err = probe_objects_iterate(p->objects,
-				    features_sleepable_iter() ? "close_window" :
-								"close_window_plain",
+				    features_sleepable_iter() ? "close_window"
+							      : "close_window_plain",
 				    on_totals, &c, e);
 	probe_objects_detach(p->objects);
 	if (!err)

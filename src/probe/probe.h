@@ -19,12 +19,12 @@ struct probe_config {
 	enum { PROBE_ALL, PROBE_PIDS, PROBE_CGROUP } mode;
 	const pid_t *pids; /* PIDS */
 	size_t n_pids;
-	pid_t worker; /* foldd's own, which is not profiled either; 0: none */
-	uint64_t cgroup_id; /* CGROUP: inode number of the cgroup2 folder */
+	pid_t worker;              /* foldd's own, which is not profiled either; 0: none */
+	uint64_t cgroup_id;        /* CGROUP: inode number of the cgroup2 folder */
 	unsigned int cgroup_level; /* 0: the root */
-	unsigned int kinds; /* 1 << enum foldd_kind */
-	uint64_t period_ns; /* T of the waits; at most FOLDD_PERIOD_MAX_NS */
-	uint64_t max_rate;  /* samples a second before T rises */
+	unsigned int kinds;        /* 1 << enum foldd_kind */
+	uint64_t period_ns;        /* T of the waits; at most FOLDD_PERIOD_MAX_NS */
+	uint64_t max_rate;         /* samples a second before T rises */
 };
 
 struct probe;

@@ -11,8 +11,8 @@
 
 struct batch {
 	struct buf bytes;
-	struct buf order; /* struct batch_entry */
-	uint64_t refused; /* records beyond the limit */
+	struct buf order;    /* struct batch_entry */
+	uint64_t refused;    /* records beyond the limit */
 	uint64_t refused_ns; /* their size */
 };
 

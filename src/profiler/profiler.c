@@ -32,8 +32,9 @@
 #define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
 
 /* How long building unwind tables may hold up the start, and each poll. */
-#define TABLES_START_NS 150000000ULL
-#define TABLES_POLL_NS	20000000ULL
+#define TABLES_START_NS      200000000ULL
+#define TABLES_START_PIDS_NS 2000000000ULL /* a few files, and the first stacks count */
+#define TABLES_POLL_NS       20000000ULL
 
 struct profiler {
 	struct profiler_options options;
@@ -212,11 +213,14 @@ static int scan(struct profiler *p, struct err *e)
 
 int profiler_attach(struct profiler *p, struct err *e)
 {
-	/* what is running has its tables before the first sample; what starts later is in the feed */
+	/* what is running has its tables before the first sample; what starts later is in the feed
+	 */
 	p->now_ns = p->as_of_ns = monotonic_ns();
 	if (scan(p, e))
 		return -1;
-	unwinding_build(p->unwinding, TABLES_START_NS, p->now_ns);
+	unwinding_build(p->unwinding,
+			p->options.target == TARGET_PIDS ? TABLES_START_PIDS_NS : TABLES_START_NS,
+			p->now_ns);
 	processes_each(p->processes, publish, p);
 	(void)clock_gettime(CLOCK_REALTIME, &p->start);
 	return probe_attach(p->probe, e);
@@ -268,7 +272,8 @@ int profiler_poll(struct profiler *p, struct err *e)
 		unwinding_sweep(p->unwinding, p->now_ns);
 		err = probe_sweep_exited(p->probe, false, on_exited, p);
 		if (err)
-			return err_set(e, EXIT_RUNTIME, "cannot read the totals of exited threads: %s",
+			return err_set(e, EXIT_RUNTIME,
+				       "cannot read the totals of exited threads: %s",
 				       strerror(-err));
 	}
 	return merge(p, e);
@@ -422,12 +427,20 @@ int profiler_summary(struct profiler *p, struct summary *ret, struct err *e)
 	for (int kind = 0; kind < FOLDD_KIND_MAX; kind++)
 		summarize_kind(p, &s, kind);
 	memcpy(s.walk_ends, p->counts.walk_ends, sizeof(s.walk_ends));
+	unwind_tables_stats(p->tables, &tables);
+	s.walks_by_frame_pointer = p->counts.by_frame_pointer;
+	s.tables.objects = tables.objects;
+	s.tables.rows = tables.rows;
+	s.tables.rules = tables.rules;
+	s.tables.pages = tables.pages;
+	s.tables.bytes = tables.bytes;
+	s.tables.evicted = tables.evicted;
+	s.tables.refused = tables.refused;
 	s.named_share = NAN;
 	parser_summarize(p->objects, &s);
 	(void)getrusage(RUSAGE_SELF, &ru);
 	s.cost_cpu_s = own_cpu_s(p);
 	s.cost_max_rss_bytes = (uint64_t)ru.ru_maxrss * 1024;
-	unwind_tables_stats(p->tables, &tables);
 	s.cost_bpf_map_bytes = probe_map_bytes(p->probe) + tables.bytes;
 	s.cost_bpf_run_s = NAN;
 	s.processes = p->totals.processes;

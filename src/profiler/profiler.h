@@ -20,14 +20,14 @@ struct profiler_options {
 	enum target_type target;
 	pid_t pids[PROFILER_TARGETS_MAX]; /* PIDS; COMMAND: the one child, held before its exec */
 	size_t n_pids;
-	const char *cgroup;	 /* CGROUP: path in the cgroup2 hierarchy, absolute or below its root */
+	const char *cgroup; /* CGROUP: path in the cgroup2 hierarchy, absolute or below its root */
 	const char *target_text; /* for summary.json */
-	unsigned int kinds;	 /* 1 << enum foldd_kind */
+	unsigned int kinds;      /* 1 << enum foldd_kind */
 	uint64_t period_ns;
 	uint64_t max_rate; /* samples a second */
-	bool threads;	   /* thread frames, and totals by thread */
-	bool no_kernel;	   /* no kernel frames */
-	bool inlines;	   /* inlined functions as frames */
+	bool threads;      /* thread frames, and totals by thread */
+	bool no_kernel;    /* no kernel frames */
+	bool inlines;      /* inlined functions as frames */
 };
 
 #define PROFILER_PERIOD_NS 1000000ULL
@@ -39,7 +39,7 @@ struct profiler;
 struct profiler_progress {
 	double elapsed_s;
 	uint64_t samples, losses;
-	double cpu_s; /* own */
+	double cpu_s;      /* own */
 	bool targets_gone; /* PIDS, COMMAND: every target has exited */
 };
 

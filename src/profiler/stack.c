@@ -112,6 +112,7 @@ static void push_user(struct stack *s, const struct foldd_record *r, struct proc
 	const char *marker = walk_markers[end];
 
 	counts->walk_ends[end]++;
+	counts->by_frame_pointer += (r->walk_end & FOLDD_WALK_BY_FRAME_POINTER) != 0;
 	if (marker)
 		push_text(s, FRAME_MARKER, marker, strlen(marker));
 	while (n--) {

@@ -8,13 +8,14 @@
 #include "process/processes.h"
 
 struct stack_options {
-	bool threads;	/* a frame for the thread under the process's name */
+	bool threads;   /* a frame for the thread under the process's name */
 	bool no_kernel; /* leave kernel frames out */
 };
 
 /* Counted while records are folded. */
 struct stack_counts {
 	uint64_t walk_ends[FOLDD_WALK_END_MAX];
+	uint64_t by_frame_pointer; /* walks with at least one such step */
 	struct foldd_loss_count remapped, stacks_full;
 };
 

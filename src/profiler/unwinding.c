@@ -16,8 +16,8 @@ struct unwinding {
 	struct processes *processes;
 	struct unwind_tables *tables;
 	uint8_t state[OBJECTS_MAX + 1]; /* enum table_state, by object */
-	uint32_t next;			/* objects below this have been looked at */
-	uint64_t now_ns;		/* of the present sweep */
+	uint32_t next;                  /* objects below this have been looked at */
+	uint64_t now_ns;                /* of the present sweep */
 };
 
 int unwinding_new(const struct objects *objects, struct processes *processes,
@@ -86,18 +86,17 @@ static void look_at(struct unwinding *u, uint32_t object, uint64_t now)
 		u->state[object] = TABLE_WANTED;
 }
 
-/* Budgets are of CPU time: on a busy host the tables are as needed as on an idle one. */
-static uint64_t cpu_ns(void)
+static uint64_t monotonic_ns(void)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 void unwinding_build(struct unwinding *u, uint64_t budget_ns, uint64_t now_ns)
 {
-	uint64_t end = cpu_ns() + budget_ns;
+	uint64_t end = monotonic_ns() + budget_ns;
 
 	for (; u->next <= objects_count(u->objects); u->next++) {
 		if (u->state[u->next] != TABLE_WANTED)
@@ -105,7 +104,7 @@ void unwinding_build(struct unwinding *u, uint64_t budget_ns, uint64_t now_ns)
 		look_at(u, u->next, now_ns);
 		if (u->state[u->next] == TABLE_WANTED)
 			return; /* there is no parser for the moment */
-		if (cpu_ns() >= end) {
+		if (monotonic_ns() >= end) {
 			u->next++;
 			return;
 		}

@@ -6,7 +6,7 @@
 /* The extents tile the array in order; slots of the array below are linked by next. */
 struct extent {
 	uint32_t first, count;
-	uint32_t next;	  /* the one behind it, or the next unused slot */
+	uint32_t next;    /* the one behind it, or the next unused slot */
 	uint64_t free_ns; /* when it was given back; 0: never taken */
 	bool taken;
 };

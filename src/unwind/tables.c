@@ -177,7 +177,8 @@ static int take_rows(struct unwind_tables *t, struct object_rows *o, uint32_t n,
 			return err;
 		}
 		r->first = extents_take(t->chunks[r->chunk].space, n, now);
-		if (r->first == EXTENTS_NONE) { /* out of memory: a new chunk has room for any page */
+		if (r->first ==
+		    EXTENTS_NONE) { /* out of memory: a new chunk has room for any page */
 			free(r);
 			return -ENOMEM;
 		}
@@ -229,9 +230,8 @@ static uint16_t largest_power_below(uint32_t n)
 }
 
 /* Copy a page's rows with the shared numbers of their rules. */
-static int write_page(struct unwind_tables *t, struct object_rows *o,
-		      const struct cfi_table *table, uint32_t i, const uint16_t *numbers,
-		      uint64_t now, struct foldd_page *ret)
+static int write_page(struct unwind_tables *t, struct object_rows *o, const struct cfi_table *table,
+		      uint32_t i, const uint16_t *numbers, uint64_t now, struct foldd_page *ret)
 {
 	const struct cfi_page *page = &table->pages[i];
 	const uint32_t *from = table->rows + page->first;
@@ -273,9 +273,9 @@ int unwind_tables_add(struct unwind_tables *t, uint32_t object, const struct cfi
 
 	if (!table->n_pages)
 		return 0;
-	first = object < FOLDD_MAX_OBJECTS && table->n_pages <= FOLDD_MAX_PAGES ?
-			extents_take(t->pages, table->n_pages, now_ns) :
-			EXTENTS_NONE;
+	first = object < FOLDD_MAX_OBJECTS && table->n_pages <= FOLDD_MAX_PAGES
+			? extents_take(t->pages, table->n_pages, now_ns)
+			: EXTENTS_NONE;
 	if (first == EXTENTS_NONE) {
 		t->stats.refused++;
 		return -ENOSPC;
@@ -317,8 +317,7 @@ static bool is_short_of_room(const struct unwind_tables *t)
 {
 	const uint64_t limit = (uint64_t)TABLES_CHUNKS_MAX * FOLDD_CHUNK_ROWS;
 
-	return t->stats.rows > limit / 10 * 9 ||
-	       extents_used(t->pages) > FOLDD_MAX_PAGES / 10 * 9;
+	return t->stats.rows > limit / 10 * 9 || extents_used(t->pages) > FOLDD_MAX_PAGES / 10 * 9;
 }
 
 static void evict(struct unwind_tables *t, uint32_t object, uint64_t now)

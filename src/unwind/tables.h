@@ -22,7 +22,7 @@ struct unwind_tables_stats {
 	uint32_t objects;      /* that have a table */
 	uint32_t rules, pages; /* in use */
 	uint64_t rows;
-	uint64_t bytes;	  /* of the chunks made so far */
+	uint64_t bytes;   /* of the chunks made so far */
 	uint32_t refused; /* objects for which there was no room */
 	uint32_t evicted; /* tables taken out to make room for others */
 };

@@ -186,9 +186,9 @@ static void durations(void **state)
 		{ "0.25ms", 250000 },
 		{ "18446744073709551615ns", UINT64_MAX },
 	};
-	static const char *const bad[] = { "",	  "s",	  "-1s", "+1s", " 1s", "-5",
-					   "1s ",  "1 s",  "1d",  "1sec", "1.s", ".5s", "1..5s",
-					   "0x1s", "1e3s", "1S",  "ms",   "1s2m" };
+	static const char *const bad[] = { "",      "s",    "-1s",  "+1s",  " 1s", "-5",
+					   "1s ",   "1 s",  "1d",   "1sec", "1.s", ".5s",
+					   "1..5s", "0x1s", "1e3s", "1S",   "ms",  "1s2m" };
 	uint64_t ns = 42;
 
 	(void)state;

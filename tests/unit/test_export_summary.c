@@ -40,6 +40,8 @@ static struct summary example(void)
 	s.walk_ends[FOLDD_WALK_NO_USER] = 5;
 	s.walk_ends[FOLDD_WALK_BAD_FRAME] = 8;
 	s.walk_ends[FOLDD_WALK_RATE] = 2;
+	s.walks_by_frame_pointer = 5;
+	s.tables.rows = 23331;
 	return s;
 }
 
@@ -115,7 +117,8 @@ static void test_write(void **state)
 	assert_int_equal(json_object_object_length(at(o, "losses")), 0);
 	is_count(o, "unwind.walks", 100);
 	is_count(o, "unwind.root", 90);
-	is_count(o, "unwind.frame_pointer", 98);
+	is_count(o, "unwind.frame_pointer", 5);
+	is_count(o, "unwind.tables.rows", 23331);
 	is_count(o, "unwind.reasons.no_user", 5);
 	is_count(o, "unwind.reasons.bad_frame_pointer", 8);
 	assert_int_equal(json_object_object_length(at(o, "unwind.reasons")), 4);

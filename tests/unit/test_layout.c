@@ -64,7 +64,7 @@ static void check_member(const char *name, const char *member, size_t offset)
 	fail_msg("struct %s has no member %s in the object's BTF", name, member);
 }
 
-#define SIZE(s)	     assert_int_equal(find(#s)->size, sizeof(struct s))
+#define SIZE(s)      assert_int_equal(find(#s)->size, sizeof(struct s))
 #define MEMBER(s, m) check_member(#s, #m, offsetof(struct s, m))
 
 static void record(void **unused)

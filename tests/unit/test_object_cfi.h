@@ -40,7 +40,7 @@ struct cfi_file {
 	struct object_source source;
 };
 
-#define BYTES(...) \
+#define BYTES(...)                                                                                 \
 	(const unsigned char[]){ __VA_ARGS__ }, sizeof((const unsigned char[]){ __VA_ARGS__ })
 #define NO_BYTES NULL, 0
 

@@ -14,7 +14,7 @@
 #define TEST_INIT_SIZE 0x20
 #define TEST_TEXT_SIZE 0x3000 /* both */
 #define TEST_DATA      0x5000
-#define TEST_BUILD_ID \
+#define TEST_BUILD_ID                                                                              \
 	"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67"
 #define TEST_LINK     "small.debug"
 #define TEST_LINK_CRC 0x12345678U

@@ -134,8 +134,9 @@ static void test_gap(void **state)
 /* What the vdso exports, arch/x86/entry/vdso/vdso.lds.S; each has an alias with "__vdso_". */
 static bool is_vdso_function(const char *name)
 {
-	static const char *const names[] = { "clock_gettime", "gettimeofday", "getcpu",
-					     "time",	      "clock_getres", "getrandom",
+	static const char *const names[] = { "clock_gettime",    "gettimeofday",
+					     "getcpu",           "time",
+					     "clock_getres",     "getrandom",
 					     "sgx_enter_enclave" };
 
 	if (!strncmp(name, "__vdso_", 7))

@@ -38,7 +38,9 @@ static int setup(void **unused)
 
 static void distance_is_minus_ln(void **unused)
 {
-	static const uint32_t fixed[] = { 1, 2, 3, 0x80000000, 0xffffffff, 0x7fffffff, 65536, 12345 };
+	static const uint32_t fixed[] = {
+		1, 2, 3, 0x80000000, 0xffffffff, 0x7fffffff, 65536, 12345
+	};
 	double worst = 0;
 
 	(void)unused;
@@ -138,8 +140,7 @@ static void inverse_goes_with_the_period(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		uint64_t base = bases[i] < FOLDD_PERIOD_FLOOR_NS ? FOLDD_PERIOD_FLOOR_NS : bases[i];
-		struct foldd_control c = { .period_ns = bases[i],
-					   .inverse = foldd_inverse(base) };
+		struct foldd_control c = { .period_ns = bases[i], .inverse = foldd_inverse(base) };
 
 		for (c.shift = 0; c.shift <= FOLDD_MAX_SHIFT; c.shift++) {
 			uint64_t period = foldd_period(&c);

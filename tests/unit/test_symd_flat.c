@@ -292,15 +292,15 @@ static void test_rows_rules(void **state)
 
 	(void)state;
 	flat_rows(t, &stats, &f);
-#define BAD(field, value)                                  \
-	do {                                               \
-		__typeof__(field) was = field;             \
-                                                           \
-		field = value;                             \
-		all = join(&f);                            \
-		assert_false(try_rows(all.data, all.len)); \
-		free(all.data);                            \
-		field = was;                               \
+#define BAD(field, value)                                                                          \
+	do {                                                                                       \
+		__typeof__(field) was = field;                                                     \
+                                                                                                   \
+		field = value;                                                                     \
+		all = join(&f);                                                                    \
+		assert_false(try_rows(all.data, all.len));                                         \
+		free(all.data);                                                                    \
+		field = was;                                                                       \
 	} while (0)
 	BAD(t->rules[0].cfa_type, CFI_CFA_RA_RDI + 1);
 	BAD(t->rules[0].rbp_type, CFI_RBP_LOST + 1);

@@ -243,15 +243,15 @@ static NOINLINE int run_plt(int fd)
 }
 
 /* Five functions for probes. */
-#define NESTED(name, next)                      \
-	NOINLINE int name(int fd);              \
-	NOINLINE int name(int fd)               \
-	{                                       \
-		volatile char room[40] = { 0 }; \
-		int n = next(fd);               \
-                                                \
-		KEEP_FRAME();                   \
-		return n + room[1];             \
+#define NESTED(name, next)                                                                         \
+	NOINLINE int name(int fd);                                                                 \
+	NOINLINE int name(int fd)                                                                  \
+	{                                                                                          \
+		volatile char room[40] = { 0 };                                                    \
+		int n = next(fd);                                                                  \
+                                                                                                   \
+		KEEP_FRAME();                                                                      \
+		return n + room[1];                                                                \
 	}
 
 NESTED(nested_five, blocks)
@@ -283,15 +283,15 @@ static void enter(void)
 	__atomic_add_fetch(&entered, 1, __ATOMIC_RELEASE);
 }
 
-#define ROUND(name, number)                       \
-	static NOINLINE int name(struct chain *c) \
-	{                                         \
-		int n;                            \
-                                                  \
-		enter();                          \
-		n = c->run(gates[number][0]);     \
-		KEEP_FRAME();                     \
-		return n;                         \
+#define ROUND(name, number)                                                                        \
+	static NOINLINE int name(struct chain *c)                                                  \
+	{                                                                                          \
+		int n;                                                                             \
+                                                                                                   \
+		enter();                                                                           \
+		n = c->run(gates[number][0]);                                                      \
+		KEEP_FRAME();                                                                      \
+		return n;                                                                          \
 	}
 
 ROUND(round_one, 0)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What foldd costs, against no tool, an empty program and libbpf-tools' offcputime.
 
-    sudo tools/bench/bench.sh [--rounds N] [--only switch,rates,start,syscall] ...
+    sudo tools/bench/bench.sh [--rounds N] [--only switch,rates,start,syscall,walk,tables] ...
 
 builds what is needed and runs this. Rounds are interleaved: each measures every variant once, in
 turning order, so that what drifts in the machine drifts for all. The result is Markdown on stdout, for
@@ -12,6 +12,7 @@ docs/benchmarks.md; progress is on stderr.
 import argparse
 import contextlib
 import datetime
+import glob
 import json
 import os
 import re
@@ -251,6 +252,61 @@ class Bench:
         print(table(["", "ns a call", "ns added", "range"], rows))
 
 
+    def one_walk_run(self, depth):
+        """(ns of all walks at sys_exit, samples) while the workload waits below that many frames."""
+        waits = 20000
+        with Tool(self.foldd("-k", "offcpu", "--period", "0", "--max-rate", "1000000", "--no-kernel", "-a")) as tool:
+            before = bpf_run_ns("on_sys_exit")
+            subprocess.run([self.workload("deep"), str(depth), str(waits)], check=True)
+            ran = bpf_run_ns("on_sys_exit") - before
+            tool.stop()
+        return ran / waits
+
+    def walk(self):
+        note("cost of a walk by its depth")
+        depths, fixed = (10, 65), 7  # below main: the leaf, the loop; above it: libc's and _start
+        with open("/proc/sys/kernel/bpf_stats_enabled", "w", encoding="ascii") as f:
+            f.write("1")
+        try:
+            figures = {d: [] for d in depths}
+            for i in range(self.o.rounds):
+                for d in depths:
+                    figures[d].append(self.one_walk_run(d))
+                note(f"  round {i + 1} of {self.o.rounds}: " + ", ".join(f"{d} {v[-1]:.0f}" for d, v in figures.items()))
+        finally:
+            with open("/proc/sys/kernel/bpf_stats_enabled", "w", encoding="ascii") as f:
+                f.write("0")
+        shallow, deep = depths
+        each = [(b - a) / (deep - shallow) for a, b in zip(figures[shallow], figures[deep])]
+        print("### Cost of a walk\n\nRun time of the program at sys_exit (the kernel's own count) a wait of a thread that "
+              f"sleeps in a loop below {shallow} and {deep} functions; medians of {self.o.rounds} rounds. The slope "
+              "leaves out what does not depend on the depth.\n")
+        print(table(["frames", "ns a walk, with sending it"],
+                    [[d + fixed, f"{statistics.median(v):.0f}"] for d, v in figures.items()]))
+        print(f"ns a frame: {statistics.median(each):.0f} ({min(each):.0f} to {max(each):.0f}).\n")
+
+    def tables(self):
+        note("building unwind tables")
+        oracle = os.path.join(self.o.workloads, "oracle", "cfi_oracle")
+        if not os.path.exists(oracle):
+            note("no cfi_oracle (libdw is missing): left out")
+            return
+        rows = []
+        for pattern in ("libc.so.6", "libstdc++.so.6", "libcrypto.so.3", "libLLVM-1*.so.1"):
+            for path in sorted(glob.glob(f"/usr/lib/x86_64-linux-gnu/{pattern}"))[:1]:
+                text = output([oracle, "-n", "100000", path])
+                note("  " + text.replace("\n", " "))
+                rows.append([f"`{os.path.basename(path)}`", text.strip().replace("\n", "; ").replace("|", "/")])
+        print("### Building unwind tables\n\nAgainst libdw on 100,000 random addresses each.\n")
+        print(table(["file", "result"], rows))
+
+
+def bpf_run_ns(name):
+    """Time that the programs of this name have run, by the kernel's count."""
+    programs = json.loads(output(["bpftool", "-j", "prog", "list"]))
+    return sum(p.get("run_time_ns", 0) for p in programs if p.get("name") == name)
+
+
 def offcputime_of_libbpf_tools():
     """Not bcc's of the same name, which is a script."""
     path = shutil.which("offcputime", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -264,7 +320,7 @@ def offcputime_of_libbpf_tools():
 def main():
     cpus = sorted(os.sched_getaffinity(0))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--only", default="switch,rates,start,syscall")
+    p.add_argument("--only", default="switch,rates,start,syscall,walk,tables")
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--trips", type=int, default=400000, help="round trips of a run over the pipe")
     p.add_argument("--calls", type=int, default=5000000, help="system calls of a run")
