@@ -152,7 +152,8 @@ static void roff_files(struct buf *out)
 	roff_section(
 		out, "FILES",
 		"DIR/offcpu.folded: microseconds off CPU, a line a stack: the name of the "
-		"process, its frames from the root on, kernel frames marked _[k], inlined functions "
+		"process, its frames from the root on, kernel frames marked _[k], inlined "
+		"functions "
 		"_[i], and the reason of the wait in brackets.\n"
 		"DIR/cpu.folded: microseconds on CPU.\n"
 		"DIR/summary.json: exact totals by process and reason in nanoseconds, how much "
