@@ -8,10 +8,8 @@ ends) and waits that are still open when it stops (the walk over another thread'
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-import unittest
 
 import foldd
 import gdb_stacks
