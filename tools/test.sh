@@ -17,7 +17,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
 
 labels=()
-repeat=()
+# Machines are shared: a test that fails is run once more, and ctest says how many attempts it took.
+repeat=(--repeat until-pass:2)
 full=false
 while [ $# -gt 0 ]; do
 	case $1 in
