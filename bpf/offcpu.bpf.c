@@ -84,29 +84,31 @@ static __always_inline void walk_at_switch_out(const struct foldd_control *c, st
 }
 
 /* Add one of a dead thread's totals to its process's. A function of its own: verified once. */
-__noinline int add_exited(struct foldd_exited_key *key, struct foldd_total *add)
+__noinline int add_exited(struct foldd_exited_key *of, struct foldd_total *what)
 {
-	struct foldd_exited_key nobody = {};
-	struct foldd_total *sum;
+	struct foldd_exited_key key, nobody = {};
+	struct foldd_total add, *sum;
 
-	if (!key || !add)
+	if (!of || !what)
 		return 0;
-	sum = bpf_map_lookup_elem(&exited, key);
+	key = *of; /* Linux 6.1 takes keys and values from this function's own stack only */
+	add = *what;
+	sum = bpf_map_lookup_elem(&exited, &key);
 	if (!sum) {
-		if (!bpf_map_update_elem(&exited, key, add, BPF_NOEXIST))
+		if (!bpf_map_update_elem(&exited, &key, &add, BPF_NOEXIST))
 			return 0;
-		sum = bpf_map_lookup_elem(&exited, key); /* another CPU was first, or it is full */
+		sum = bpf_map_lookup_elem(&exited, &key); /* another CPU was first, or it is full */
 	}
 	if (!sum) {
 		/* nothing is lost but the process: user space has made these rows at the start */
-		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_EXITED_FULL, add->ns);
-		nobody.reason = key->reason;
+		count_loss(FOLDD_KIND_OFFCPU, FOLDD_LOSS_EXITED_FULL, add.ns);
+		nobody.reason = key.reason;
 		sum = bpf_map_lookup_elem(&exited, &nobody);
 	}
 	if (!sum)
 		return 0;
-	__sync_fetch_and_add(&sum->ns, add->ns);
-	__sync_fetch_and_add(&sum->count, add->count);
+	__sync_fetch_and_add(&sum->ns, add.ns);
+	__sync_fetch_and_add(&sum->count, add.count);
 	return 0;
 }
 

@@ -55,7 +55,7 @@ struct summary {
 	uint64_t walks_by_frame_pointer; /* with at least one step by it */
 	struct {
 		uint64_t objects, rows, rules, pages, bytes; /* in use at the end */
-		uint64_t evicted, refused;		     /* tables */
+		uint64_t evicted, refused;                   /* tables */
 	} tables;
 	struct summary_file refused_files[SUMMARY_FILES_MAX];
 	size_t n_refused_files;

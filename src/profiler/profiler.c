@@ -32,9 +32,9 @@
 #define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
 
 /* How long building unwind tables may hold up the start, and each poll. */
-#define TABLES_START_NS      200000000ULL
+#define TABLES_START_NS      250000000ULL
 #define TABLES_START_PIDS_NS 2000000000ULL /* a few files, and the first stacks count */
-#define TABLES_POLL_NS       20000000ULL
+#define TABLES_POLL_NS       100000000ULL
 
 struct profiler {
 	struct profiler_options options;
