@@ -26,6 +26,7 @@ struct objects {
 	struct links links;
 	struct roots roots;
 	uint64_t refused, open_failed;
+	struct refused *refused_files;
 	size_t fds, fds_max;
 };
 
@@ -227,6 +228,9 @@ int objects_new(struct objects **ret)
 	if (!o)
 		return -ENOMEM;
 	roots_init(&o->roots);
+	o->refused_files = calloc(1, sizeof(*o->refused_files));
+	if (!o->refused_files)
+		return -ENOMEM;
 	o->fds_max = OBJECTS_MAX;
 	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < OBJECTS_MAX + OBJECT_FDS_SPARED)
 		o->fds_max = limit.rlim_cur > 2 * OBJECT_FDS_SPARED
@@ -252,6 +256,7 @@ struct objects *objects_free(struct objects *o)
 	links_release(&o->links);
 	roots_release(&o->roots);
 	(void)symd_free(o->symd);
+	free(o->refused_files);
 	free(o);
 	return NULL;
 }
@@ -259,6 +264,11 @@ struct objects *objects_free(struct objects *o)
 struct symd *objects_symd(const struct objects *o)
 {
 	return o->symd;
+}
+
+struct refused *objects_refused_files(const struct objects *o)
+{
+	return o->refused_files;
 }
 
 /* The file is still what it was when it was opened. */
@@ -290,6 +300,7 @@ static uint32_t add_failed(struct objects *o, const char *path, const struct fil
 
 	if (!object)
 		return refuse(o, seen);
+	refused_add(o->refused_files, path, error);
 	o->open_failed++;
 	return object;
 }

@@ -8,6 +8,7 @@
 #define FOLDD_OBJECTS_H
 
 #include "feed.h"
+#include "refused.h"
 #include "symd/symd.h"
 
 #define OBJECTS_MAX 16384 /* distinct files; further ones are OBJECT_NONE, counted */
@@ -55,6 +56,8 @@ const struct object_file *objects_get(const struct objects *o, uint32_t object);
 /* Who reads the files; lives as long as the registry. */
 struct symd *objects_symd(const struct objects *o);
 uint32_t objects_count(const struct objects *o);
+/* Files of processes that were not opened or read for what they are. To add to, and to read. */
+struct refused *objects_refused_files(const struct objects *o);
 uint64_t objects_refused(const struct objects *o);
 uint64_t objects_open_failed(const struct objects *o); /* objects that have no fd now */
 
