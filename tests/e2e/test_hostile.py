@@ -27,7 +27,7 @@ RSS_MAX = 400 << 20  # bytes; of foldd while it reads all this
 REAL_RSS_MAX = 300 << 20  # the same, where only a few files are hostile
 MS_PRIVATE, MS_REC, MS_BIND, MNT_DETACH = 1 << 18, 1 << 14, 1 << 12, 2
 
-# Maps files as code where a line on stdin says so, or lays one file over another for itself alone;
+# Maps files as code where a line on stdin says so, or sleeps in one, or lays one file over another for itself alone;
 # or waits in a page of code that it has made, as a JIT compiler does: nanosleep with its caller's arguments.
 TRAPPER = """
 import ctypes, json, mmap, os, sys, threading
@@ -52,6 +52,9 @@ for line in sys.stdin:
     elif verb == "cover":
         if libc.mount(args[1].encode(), args[0].encode(), None, 1 << 12, None):
             raise OSError(ctypes.get_errno(), "mount")
+    elif verb == "call":
+        sleep = ctypes.CDLL(args[0]).sleeplib_sleep
+        threading.Thread(target=sleep, args=(20, 1_000_000), daemon=True).start()
     elif verb == "jit":
         threading.Thread(target=sleep_in_code, daemon=True).start()
     print(json.dumps({"event": "done"}), flush=True)
@@ -460,9 +463,10 @@ class Traps(HostileCase):
                     self.skipTest("no objcopy")
                 os.unlink(os.path.join(self.tmp, link))
                 make(os.path.join(self.tmp, link))
-                with Workload(workload("names"), path, str(SECONDS)) as v:
-                    r = self.record("-p", v.event("ready")["pid"], "-d", "2s", "--period", "0")
-                self.assert_named(r)
+                w, pid = self.trapper()
+                self.tell(w, "call", path)
+                r = self.record_both(pid)
+                self.assertIn("sleeplib_sleep", {f for s in r.folded() for f in s.frames})
                 self.assertIn((os.path.join(self.tmp, link), "no regular file"), self.refused(r))
 
     def debug_file(self, name):
