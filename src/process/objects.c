@@ -427,6 +427,10 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 	}
 	if (sighting == SIGHTING_SURE)
 		return object;
+	if (where->known_only && !failed) {
+		o->refused++;
+		return OBJECT_NONE;
+	}
 	return add_file(o, path, id, where, &seen, failed);
 }
 

@@ -7,6 +7,7 @@
 #ifndef FOLDD_OBJECTS_H
 #define FOLDD_OBJECTS_H
 
+#include <stdbool.h>
 #include "feed.h"
 #include "refused.h"
 #include "symd/symd.h"
@@ -32,6 +33,7 @@ struct mapped_at {
 	pid_t pid;           /* process that maps it; may be gone */
 	uint64_t start, end; /* its mapping, for /proc/PID/map_files */
 	int rootfd;          /* O_PATH of the process's root directory, or -1 for our own root */
+	bool known_only;     /* the process has used up its share of the registry */
 };
 
 /* Starts the process that reads the files: errors as of symd_new(). */
@@ -47,7 +49,8 @@ void objects_root_use(struct objects *o, int rootfd); /* one use more; negative 
 void objects_root_unuse(struct objects *o, int rootfd);
 /*
  * Number of the file at path with this identity; added and opened at the first sight.
- * OBJECT_NONE when the registry is full (objects_refused counts) or path names no file.
+ * OBJECT_NONE when the registry is full or may not be added to (objects_refused counts), or where
+ * path names no file.
  */
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where);

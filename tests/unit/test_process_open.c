@@ -194,7 +194,9 @@ static void test_own_code(void **state)
 	assert_non_null(info);
 	assert_true(root >= 0);
 	assert_int_equal(maps_read(getpid(), find_own, &own), 0);
-	where = (struct mapped_at){ getpid(), own.line.start, own.line.end, root };
+	where = (struct mapped_at){
+		.pid = getpid(), .start = own.line.start, .end = own.line.end, .rootfd = root
+	};
 	fd = open_mapped(f->symd, own.line.path, &own.line.id, &where, &st);
 	assert_true(fd >= 0);
 	assert_int_equal(symd_info(f->symd, fd, info), 0);
