@@ -25,7 +25,8 @@
 	X(BATCH_FULL, 13, "batch_full", "samples beyond what one drain may hold")                  \
 	X(MISSED_SWITCH, 14, "missed_switch", "context switches that the kernel did not report")   \
 	X(PARSER_KILLED, 15, "parser_killed", "files that crashed or stalled the parser")          \
-	X(PARSER_REFUSED, 16, "parser_refused", "requests to read such a file, or too many of them")
+	X(PARSER_REFUSED, 16, "parser_refused", "requests to read such a file, or too many of them")\
+	X(FILE_REFUSED, 17, "file_refused", "special, foreign, huge or remote files, not opened")
 
 #define FOLDD_LOSS_MAX 32
 

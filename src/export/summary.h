@@ -34,7 +34,7 @@ struct summary_process {
 	uint64_t count[FOLDD_REASON_MAX];
 };
 
-/* A file that is not read any more, since its content got the better of the parser. */
+/* A file that is not read, for what it is or since it got the better of the parser. */
 struct summary_file {
 	const char *path;
 	const char *why;

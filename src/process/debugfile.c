@@ -25,6 +25,7 @@ static bool belongs(struct symd *symd, int fd, const struct stat *st,
 
 struct search {
 	struct symd *symd;
+	struct refused *refused;
 	int roots[2];
 	size_t n_roots;
 	struct stat self; /* a debuglink may lead back to the file itself */
@@ -38,7 +39,9 @@ static int try_path(const struct search *s, const char *path)
 		_cleanup_close_ int fd = -1;
 		struct stat st;
 
-		fd = open_in_root(s->roots[i], path, &st);
+		fd = open_in_root(s->roots[i], 0, path, &st);
+		if (fd < 0)
+			refused_add(s->refused, path, fd);
 		if (fd < 0 || (st.st_dev == s->self.st_dev && st.st_ino == s->self.st_ino))
 			continue;
 		if (belongs(s->symd, fd, &st, s->info, s->debug))
@@ -83,10 +86,11 @@ static int by_debuglink(const struct search *s, const char *file_path)
 }
 
 int debugfile_open(struct symd *symd, const struct object_file *file,
-		   const struct object_info *info, struct object_info *ret_info)
+		   const struct object_info *info, struct refused *refused,
+		   struct object_info *ret_info)
 {
 	_cleanup_free_ struct object_info *debug = malloc(sizeof(*debug));
-	struct search s = { .symd = symd, .info = info, .debug = debug };
+	struct search s = { .symd = symd, .refused = refused, .info = info, .debug = debug };
 	int fd;
 
 	if (!debug)

@@ -13,6 +13,7 @@
 
 /* A descriptor with *ret_info filled in, -ENOENT, -ENOMEM. */
 int debugfile_open(struct symd *symd, const struct object_file *file,
-		   const struct object_info *info, struct object_info *ret_info) __must_check;
+		   const struct object_info *info, struct refused *refused,
+		   struct object_info *ret_info) __must_check;
 
 #endif

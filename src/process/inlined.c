@@ -142,7 +142,7 @@ static int ask(struct inlined *l, const struct object_info *info, uint64_t vaddr
 		return -ENOMEM;
 	close_file(l);
 	l->is_own = false;
-	l->fd = debugfile_open(l->symd, f, info, debug);
+	l->fd = debugfile_open(l->symd, f, info, objects_refused_files(l->objects), debug);
 	return l->fd < 0 ? -ENODATA : symd_inlines(l->symd, l->fd, vaddr, out);
 }
 

@@ -23,7 +23,8 @@ struct instance {
 	uint64_t born_ns;  /* of its fork event; 0: not seen */
 	uint64_t start_ticks;
 	bool has_ticks;
-	int threads; /* alive, or THREADS_UNKNOWN */
+	uint32_t n_objects; /* that were added to the registry for it, or for those that it is of */
+	int threads;        /* alive, or THREADS_UNKNOWN */
 	bool leader_gone;
 	bool seen; /* by the present pass over /proc */
 	uint64_t exited_ns;

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "instances.h"
 #include "open.h"
+#include "perfmap.h"
 
 #define PERF_MAP_FDS_MAX  256
 #define PERF_MAP_RETRY_NS 1000000000ULL
@@ -36,18 +37,22 @@ static int open_perf_map(const struct instance *i)
 	_cleanup_close_ int fd = -1;
 	char path[48];
 	struct stat st;
+	int err;
 
 	if (!i->has_status || i->pub.rootfd < 0)
 		return -ENOENT;
 	(void)snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)i->pub.ns_pid);
-	fd = open_in_root(i->pub.rootfd, path, &st);
-	if (fd < 0)
-		return fd;
-	if (st.st_uid != i->euid && st.st_uid != 0)
-		return -EPERM;
-	if (too_old(i, &st))
-		return -ESTALE;
-	return TAKE_FD(fd);
+	fd = open_in_root(i->pub.rootfd, i->pub.pid, path, &st);
+	if (fd >= 0 && too_old(i, &st))
+		return -ENOENT; /* of an earlier process */
+	err = fd < 0 ? fd : 0;
+	if (!err && st.st_uid != i->euid && st.st_uid != 0)
+		err = -EPERM;
+	if (!err && st.st_size > PERFMAP_BYTES_MAX)
+		err = -EFBIG;
+	if (err)
+		refused_add(objects_refused_files(i->owner->objects), path, err);
+	return err ? err : TAKE_FD(fd);
 }
 
 static void learn_status(struct instance *i)

@@ -136,7 +136,7 @@ static void load_debug(struct names *n, const struct object_file *f, struct name
 
 	if (!info)
 		return;
-	fd = debugfile_open(n->symd, f, named->info, info);
+	fd = debugfile_open(n->symd, f, named->info, objects_refused_files(n->objects), info);
 	if (fd >= 0 && !symd_symbols(n->symd, fd, &t))
 		named->debug = take_symbols(n, t);
 }
@@ -341,9 +341,17 @@ static struct perfmap *read_perf_map(struct names *n, uint32_t serial)
 	struct process *proc = processes_by_serial(n->processes, serial);
 	int fd = proc ? process_perf_map(proc) : -ESRCH;
 	struct perfmap *map;
+	char path[48];
+	int err;
 
-	if (fd < 0 || perfmap_read(fd, &map))
+	if (fd < 0)
 		return NULL;
+	err = perfmap_read(fd, &map);
+	if (err) {
+		(void)snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)proc->ns_pid);
+		refused_add(objects_refused_files(n->objects), path, err);
+		return NULL;
+	}
 	if (perfmap_bytes(map) > NAMES_BYTES_MAX - n->bytes)
 		return perfmap_free(map);
 	n->bytes += perfmap_bytes(map);

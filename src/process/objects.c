@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include "links.h"
 #include "open.h"
+#include "paths.h"
 #include "roots.h"
 #include "vdso.h"
 
@@ -26,37 +27,9 @@ struct objects {
 	struct links links;
 	struct roots roots;
 	uint64_t refused, open_failed;
+	struct refused *refused_files;
 	size_t fds, fds_max;
 };
-
-enum path_class { PATH_NOTHING, PATH_FILE, PATH_MEMORY, PATH_VDSO };
-
-static bool has_prefix(const char *s, const char *prefix)
-{
-	return !strncmp(s, prefix, strlen(prefix));
-}
-
-static bool has_suffix(const char *s, const char *suffix)
-{
-	size_t n = strlen(s), m = strlen(suffix);
-
-	return n >= m && !strcmp(s + n - m, suffix);
-}
-
-/* MEMORY is a file only if it turns out to be ELF: JIT compilers map such things as well. */
-static enum path_class classify(const char *path)
-{
-	if (!strcmp(path, "[vdso]"))
-		return PATH_VDSO;
-	if (path[0] != '/' || path[1] == '/')
-		return PATH_NOTHING; /* [heap], //anon and the like */
-	if (has_prefix(path, "/dev/zero") || has_prefix(path, "/SYSV") ||
-	    has_prefix(path, "/anon_hugepage") || has_prefix(path, "/[aio]"))
-		return PATH_NOTHING;
-	if (has_prefix(path, "/memfd:") || has_suffix(path, " (deleted)"))
-		return PATH_MEMORY;
-	return PATH_FILE;
-}
 
 static struct key build_id_key(const uint8_t *build_id, size_t len)
 {
@@ -227,6 +200,9 @@ int objects_new(struct objects **ret)
 	if (!o)
 		return -ENOMEM;
 	roots_init(&o->roots);
+	o->refused_files = calloc(1, sizeof(*o->refused_files));
+	if (!o->refused_files)
+		return -ENOMEM;
 	o->fds_max = OBJECTS_MAX;
 	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < OBJECTS_MAX + OBJECT_FDS_SPARED)
 		o->fds_max = limit.rlim_cur > 2 * OBJECT_FDS_SPARED
@@ -252,6 +228,7 @@ struct objects *objects_free(struct objects *o)
 	links_release(&o->links);
 	roots_release(&o->roots);
 	(void)symd_free(o->symd);
+	free(o->refused_files);
 	free(o);
 	return NULL;
 }
@@ -259,6 +236,11 @@ struct objects *objects_free(struct objects *o)
 struct symd *objects_symd(const struct objects *o)
 {
 	return o->symd;
+}
+
+struct refused *objects_refused_files(const struct objects *o)
+{
+	return o->refused_files;
 }
 
 /* The file is still what it was when it was opened. */
@@ -290,6 +272,7 @@ static uint32_t add_failed(struct objects *o, const char *path, const struct fil
 
 	if (!object)
 		return refuse(o, seen);
+	refused_add(o->refused_files, path, error);
 	o->open_failed++;
 	return object;
 }
@@ -367,7 +350,7 @@ static uint32_t add_file(struct objects *o, const char *path, const struct file_
 			 const struct mapped_at *where, const struct key *seen, uint32_t failed)
 {
 	struct object_file f = { .fd = -1, .debug_rootfd = where->rootfd };
-	bool memory = classify(path) == PATH_MEMORY, elf, held;
+	bool memory = path_class(path) == PATH_MEMORY, elf, held;
 	uint32_t object;
 	struct stat st;
 	int fd;
@@ -426,7 +409,7 @@ static enum sighting look_up(struct objects *o, const struct key *seen, uint32_t
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where)
 {
-	enum path_class class = classify(path);
+	enum path_class class = path_class(path);
 	uint32_t object = OBJECT_NONE, failed;
 	enum sighting sighting;
 	struct key seen;
@@ -444,6 +427,10 @@ uint32_t objects_add(struct objects *o, const char *path, const struct file_iden
 	}
 	if (sighting == SIGHTING_SURE)
 		return object;
+	if (where->known_only && !failed) {
+		o->refused++;
+		return OBJECT_NONE;
+	}
 	return add_file(o, path, id, where, &seen, failed);
 }
 

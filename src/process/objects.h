@@ -7,7 +7,9 @@
 #ifndef FOLDD_OBJECTS_H
 #define FOLDD_OBJECTS_H
 
+#include <stdbool.h>
 #include "feed.h"
+#include "refused.h"
 #include "symd/symd.h"
 
 #define OBJECTS_MAX 16384 /* distinct files; further ones are OBJECT_NONE, counted */
@@ -31,6 +33,7 @@ struct mapped_at {
 	pid_t pid;           /* process that maps it; may be gone */
 	uint64_t start, end; /* its mapping, for /proc/PID/map_files */
 	int rootfd;          /* O_PATH of the process's root directory, or -1 for our own root */
+	bool known_only;     /* the process has used up its share of the registry */
 };
 
 /* Starts the process that reads the files: errors as of symd_new(). */
@@ -46,7 +49,8 @@ void objects_root_use(struct objects *o, int rootfd); /* one use more; negative 
 void objects_root_unuse(struct objects *o, int rootfd);
 /*
  * Number of the file at path with this identity; added and opened at the first sight.
- * OBJECT_NONE when the registry is full (objects_refused counts) or path names no file.
+ * OBJECT_NONE when the registry is full or may not be added to (objects_refused counts), or where
+ * path names no file.
  */
 uint32_t objects_add(struct objects *o, const char *path, const struct file_identity *id,
 		     const struct mapped_at *where);
@@ -55,6 +59,8 @@ const struct object_file *objects_get(const struct objects *o, uint32_t object);
 /* Who reads the files; lives as long as the registry. */
 struct symd *objects_symd(const struct objects *o);
 uint32_t objects_count(const struct objects *o);
+/* Files of processes that were not opened or read for what they are. To add to, and to read. */
+struct refused *objects_refused_files(const struct objects *o);
 uint64_t objects_refused(const struct objects *o);
 uint64_t objects_open_failed(const struct objects *o); /* objects that have no fd now */
 

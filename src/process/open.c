@@ -5,21 +5,35 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include "mounts.h"
 #include "open.h"
 
 #define OPEN_RACES_MAX 8 /* openat2 answers EAGAIN while somebody renames what it walks over */
 
+/* By what the kernel knows of the file without asking its server, which may not answer. */
+static int check_file(int path_fd, pid_t pid)
+{
+	struct statx st;
+
+	if (statx(path_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st))
+		return -errno;
+	if (!S_ISREG(st.stx_mode))
+		return -EINVAL;
+	return mounts_device_may_stall(pid, st.stx_dev_major, st.stx_dev_minor) ? -EREMOTE : 0;
+}
+
 /* The descriptor itself names the file from here on: nobody can put another one in its place. */
-static int reopen_regular(int path_fd, struct stat *ret_st)
+static int reopen_regular(int path_fd, pid_t pid, struct stat *ret_st)
 {
 	char self[32];
 	struct stat st;
-	int fd;
+	int fd, err;
 
+	err = check_file(path_fd, pid);
+	if (err)
+		return err;
 	if (fstat(path_fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
 	fd = open(self, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
@@ -42,7 +56,7 @@ static int openat_in_root(int rootfd, const char *path)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int open_in_root(int rootfd, const char *path, struct stat *ret_st)
+int open_in_root(int rootfd, pid_t pid, const char *path, struct stat *ret_st)
 {
 	_cleanup_close_ int own_root = -1, path_fd = -1;
 
@@ -55,7 +69,7 @@ int open_in_root(int rootfd, const char *path, struct stat *ret_st)
 	path_fd = openat_in_root(rootfd, path);
 	if (path_fd < 0)
 		return path_fd;
-	return reopen_regular(path_fd, ret_st);
+	return reopen_regular(path_fd, pid, ret_st);
 }
 
 int open_root(pid_t pid)
@@ -117,7 +131,7 @@ static int open_map_file(const struct mapped_at *where, struct stat *ret_st)
 	path_fd = open(path, O_PATH | O_CLOEXEC);
 	if (path_fd < 0)
 		return -errno;
-	return reopen_regular(path_fd, ret_st);
+	return reopen_regular(path_fd, where->pid, ret_st);
 }
 
 static int open_by_path(const char *path, const struct mapped_at *where, struct stat *ret_st)
@@ -134,7 +148,7 @@ static int open_by_path(const char *path, const struct mapped_at *where, struct 
 	memcpy(plain, path, len + 1);
 	if (len > suffix && !strcmp(plain + len - suffix, deleted))
 		plain[len - suffix] = '\0';
-	return open_in_root(where->rootfd, plain, ret_st);
+	return open_in_root(where->rootfd, where->pid, plain, ret_st);
 }
 
 int open_mapped(struct symd *symd, const char *path, const struct file_identity *id,
@@ -144,14 +158,19 @@ int open_mapped(struct symd *symd, const char *path, const struct file_identity 
 	struct stat st;
 	int err;
 
+	if (id->ino && mounts_device_may_stall(where->pid, id->major, id->minor))
+		return -EREMOTE;
 	fd = open_map_file(where, &st);
-	if (fd == -EINVAL)
+	if (fd == -EINVAL || fd == -EREMOTE)
 		return fd;
 	err = fd < 0 ? fd : verify(symd, fd, &st, id, true);
 	if (err) {
 		if (fd >= 0)
 			(void)close(TAKE_FD(fd));
 		fd = open_by_path(path, where, &st);
+		/* whatever is mapped, it is not what has taken the place of its file */
+		if (fd == -EINVAL)
+			fd = -ESTALE;
 		err = fd < 0 ? fd : verify(symd, fd, &st, id, false);
 	}
 	if (err)

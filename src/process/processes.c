@@ -128,6 +128,7 @@ static struct instance *new_image(struct processes *p, struct instance *old, uin
 	i->start_ticks = old->start_ticks;
 	i->has_ticks = old->has_ticks;
 	i->threads = old->threads;
+	i->n_objects = old->n_objects;
 	inherit_root(p, i, old);
 	return i;
 }
@@ -189,6 +190,7 @@ static void apply_fork(struct processes *p, const struct feed_event *e)
 		return;
 	}
 	i->threads = 1;
+	i->n_objects = parent->n_objects;
 	memcpy(i->pub.comm, parent->pub.comm, sizeof(i->pub.comm));
 	inherit_root(p, i, parent);
 	if (space_copy(&i->space, &parent->space))

@@ -13,6 +13,7 @@
 #define PROCESSES_MAX        32768 /* live ones, and exited ones that JIT frames still refer to */
 #define PROCESSES_KEPT_MAX   4096  /* of them: exited and kept; the oldest are forgotten first */
 #define PROCESS_MAPPINGS_MAX FOLDD_PROC_MAPPINGS
+#define PROCESS_OBJECTS_MAX  4096          /* new files in the registry, of one process */
 #define PROCESSES_LINGER_NS  2000000000ULL /* how long an exited one stays for late samples */
 
 struct mapping {

@@ -32,7 +32,7 @@ bool scan_is_alive(const struct instance *i)
 	return !i->has_ticks || i->start_ticks == st.start_ticks;
 }
 
-static struct mapping make_mapping(struct processes *p, const struct instance *i,
+static struct mapping make_mapping(struct processes *p, struct instance *i,
 				   const struct maps_line *line, uint64_t made_ns)
 {
 	const struct mapped_at where = {
@@ -40,10 +40,13 @@ static struct mapping make_mapping(struct processes *p, const struct instance *i
 		.start = line->start,
 		.end = line->end,
 		.rootfd = i->pub.rootfd,
+		.known_only = i->n_objects >= PROCESS_OBJECTS_MAX,
 	};
+	uint32_t before = objects_count(p->objects);
 	struct mapping m = { .start = line->start, .end = line->end, .made_ns = made_ns };
 
 	m.object = objects_add(p->objects, line->path, &line->id, &where);
+	i->n_objects += objects_count(p->objects) - before;
 	if (m.object == OBJECT_VDSO)
 		m.bias = line->start;
 	else if (m.object != OBJECT_NONE)

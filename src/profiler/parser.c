@@ -24,10 +24,12 @@ void parser_losses(const struct objects *o, struct foldd_loss_count *ret)
 
 	ret[FOLDD_LOSS_PARSER_KILLED].count = symd_killed(s);
 	ret[FOLDD_LOSS_PARSER_REFUSED].count = symd_refused(s);
+	ret[FOLDD_LOSS_FILE_REFUSED].count = objects_refused_files(o)->count;
 }
 
 void parser_summarize(const struct objects *o, struct summary *s)
 {
+	const struct refused *files = objects_refused_files(o);
 	const struct symd_refusal *r;
 
 	s->n_refused_files = 0;
@@ -36,5 +38,10 @@ void parser_summarize(const struct objects *o, struct summary *s)
 		s->refused_files[s->n_refused_files++] = (struct summary_file){
 			.path = r->path,
 			.why = symd_reason_text(r->reason),
+		};
+	for (size_t i = 0; i < files->n && s->n_refused_files < SUMMARY_FILES_MAX; i++)
+		s->refused_files[s->n_refused_files++] = (struct summary_file){
+			.path = files->files[i].path,
+			.why = files->files[i].why,
 		};
 }

@@ -67,7 +67,7 @@ class Usage(TestCase):
         r = run_foldd(verb="doctor")
         self.assertEqual(r.status, EXIT_DONE, r.say())
         text = r.stdout.decode()
-        for word in ("BTF", "sched_switch"):
+        for word in ("BTF", "sched_switch", "seccomp", "nobody", "Landlock"):
             self.assertIn(word.lower(), text.lower())
 
     def test_durations(self):

@@ -2,12 +2,18 @@
 """Files made to hurt whoever reads them, mapped as code by a profiled process."""
 
 import contextlib
+import ctypes
 import glob
+import lzma
 import os
 import random
+import shutil
 import signal
+import stat
 import struct
+import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -16,7 +22,42 @@ from foldd import Foldd, TestCase, Workload, loss_count, workload
 
 SECONDS = 12
 NOBODY = 65534
-RSS_MAX = 400 << 20  # bytes; of foldd while it reads all this
+RSS_MAX = 300 << 20  # bytes; of foldd while it reads all this
+
+MNT_DETACH = 2
+
+# Maps files as code where a line on stdin says so, or sleeps in one, or lays one file over another for itself alone;
+# or waits in a page of code that it has made, as a JIT compiler does.
+TRAPPER = """
+import ctypes, json, mmap, os, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+held = []
+def sleep_in_code():
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7)
+    # push rbp; mov rbp, rsp; mov eax, 35; syscall; pop rbp; ret
+    page.write(bytes.fromhex("554889e5b8230000000f055dc3"))
+    held.append(page)
+    call = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)(
+        ctypes.addressof(ctypes.c_char.from_buffer(page)))
+    time = (ctypes.c_long * 2)(0, 20_000_000)
+    while True:
+        call(ctypes.addressof(time), None)
+print(json.dumps({"event": "ready", "pid": os.getpid()}), flush=True)
+for line in sys.stdin:
+    verb, *args = line.split()
+    if verb == "map":
+        with open(args[0], "rb") as f:
+            held.append(mmap.mmap(f.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC))
+    elif verb == "cover":
+        if libc.mount(args[1].encode(), args[0].encode(), None, 1 << 12, None):
+            raise OSError(ctypes.get_errno(), "mount")
+    elif verb == "call":
+        sleep = ctypes.CDLL(args[0]).sleeplib_sleep
+        threading.Thread(target=sleep, args=(20, 1_000_000), daemon=True).start()
+    elif verb == "jit":
+        threading.Thread(target=sleep_in_code, daemon=True).start()
+    print(json.dumps({"event": "done"}), flush=True)
+"""
 
 # Maps each file of a folder as code; "rewrite" goes on changing the last one; a line on stdin maps more.
 MAPPER = """
@@ -71,6 +112,14 @@ def elf(sections, phdrs=None, **header):
     return ehdr + phdr + body + b"".join(rows)
 
 
+def xz_bomb():
+    """1 GB of zeroes in some 150 KB."""
+    packer, packed = lzma.LZMACompressor(preset=0), []
+    for _ in range(64):
+        packed.append(packer.compress(b"\0" * (16 << 20)))
+    return b"".join([*packed, packer.flush()])
+
+
 def cie(augmentation=b"zR\0", rest=b"\x01\x78\x10\x01\x1b"):
     data = struct.pack("<I", 0) + b"\x01" + augmentation + rest
     data += b"\0" * (-len(data) % 8)
@@ -108,6 +157,13 @@ def hostile_files():
     entry = cie()
     fde = struct.pack("<I", len(fde)) + struct.pack("<I", len(entry) + 4) + fde[4:]
     files["states"] = elf([text, eh(entry + fde + b"\0" * 16)])
+    bomb = xz_bomb()
+    files["sections in a circle"] = elf([text, (".symtab", 2, 0, symbols, {"link": 3}),
+                                         (".dynsym", 11, 2, symbols, {"link": 2})])
+    over = {"offset": 0, "size": 8192, "link": 1}
+    files["sections over each other"] = elf([text, *((f".symtab{i}", 2, 0, b"", over) for i in range(2000))])
+    files["xz bomb"] = elf([text, (".gnu_debugdata", 1, 0, bomb, {})])
+    files["xz bomb cut off"] = elf([text, (".gnu_debugdata", 1, 0, bomb[: len(bomb) // 2], {})])
     numbers = random.Random(7)
     for i in range(40):
         bent = bytearray(libc)
@@ -132,7 +188,17 @@ def workers(pid):
     return found
 
 
-class Hostile(TestCase):
+class HostileCase(TestCase):
+    def victim(self):
+        return Workload(workload("names"), workload("sleeplib.so"), str(SECONDS))
+
+    def assert_named(self, r):
+        """The others are profiled as if nothing was."""
+        named = sum(s.value for s in r.folded() if "named_sleep" in s.frames or "thread_main" in s.frames)
+        self.assertGreater(named, 0)
+
+
+class Hostile(HostileCase):
     def files(self):
         folder = os.path.join(self.tmp, "files")
         os.mkdir(folder)
@@ -147,14 +213,6 @@ class Hostile(TestCase):
                          (".strtab", 3, 0, b"", {"offset": 4096, "size": 1 << 33})]))
             f.truncate(16 << 30)
         return folder
-
-    def victim(self):
-        return Workload(workload("names"), workload("sleeplib.so"), str(SECONDS))
-
-    def assert_named(self, r):
-        """The others are profiled as if nothing was."""
-        named = sum(s.value for s in r.folded() if "named_sleep" in s.frames or "thread_main" in s.frames)
-        self.assertGreater(named, 0)
 
     def test_files(self):
         folder = self.files()
@@ -219,12 +277,14 @@ class Hostile(TestCase):
     def test_worker_is_no_target(self):
         with self.victim() as v:
             v.event("ready")
-            with Foldd("-a", "-d", "2s", out=self.out()) as f:
+            with Foldd("-a", "-d", "2s", "--threads", out=self.out()) as f:
+                f.await_attached()
+                (worker,) = workers(f.pid())
                 r = f.finish()
         self.assert_status(r, foldd.EXIT_DONE)
-        comms = {row["comm"] for row in r.summary()["processes"]}
-        self.assertNotIn("foldd-symd", comms)
-        self.assertFalse([s for s in r.folded() if s.frames[0] == "foldd-symd"])
+        # by their ids: another foldd may be at work on this host
+        self.assertNotIn(worker, {row["pid"] for row in r.summary()["processes"]})
+        self.assertNotIn(worker, {foldd.thread_id(s) for s in r.folded()})
 
     def test_foldd_killed(self):
         """The worker does not outlive foldd."""
@@ -238,6 +298,198 @@ class Hostile(TestCase):
                 while os.path.exists(f"/proc/{worker}") and time.monotonic() < deadline:
                     time.sleep(0.02)
                 self.assertFalse(os.path.exists(f"/proc/{worker}"))
+
+
+# FUSE, as much of it as it takes to have a file mapped and then to fall silent
+
+FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_OPEN, FUSE_READ, FUSE_INIT = 1, 2, 3, 14, 15, 26
+FUSE_FILE_INODE, FUSE_FILE_BYTES = 2, 65536
+
+
+class StallingMount:
+    """A file system with one file, `lib.so`, that answers until it is told not to."""
+
+    def __init__(self, folder):
+        self.folder, self.stalled, self.asked = folder, False, 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={self.fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+        if libc.mount(b"foldd-test", folder.encode(), b"fuse", 0, options):
+            os.close(self.fd)
+            raise OSError(ctypes.get_errno(), "mount")
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def attributes(inode):
+        mode = stat.S_IFDIR | 0o755 if inode == 1 else stat.S_IFREG | 0o755
+        return struct.pack("<6Q10I", inode, FUSE_FILE_BYTES, 128, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+    def answer(self, opcode, inode, body):
+        if opcode == FUSE_INIT:
+            return struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0, 16, 12, 65536, 1, 16, 0, *[0] * 8)
+        if opcode == FUSE_LOOKUP and body.rstrip(b"\0") == b"lib.so":
+            return struct.pack("<4Q2I", FUSE_FILE_INODE, 0, 0, 0, 0, 0) + self.attributes(FUSE_FILE_INODE)
+        if opcode == FUSE_GETATTR:
+            return struct.pack("<Q2I", 0, 0, 0) + self.attributes(inode)
+        if opcode == FUSE_OPEN:
+            return struct.pack("<Q2I", 1, 0, 0)
+        if opcode == FUSE_READ:
+            return b"\0" * struct.unpack_from("<I", body, 16)[0]
+        return None
+
+    def serve(self):
+        while True:
+            try:
+                data = os.read(self.fd, 1 << 20)
+            except OSError:
+                return  # unmounted
+            _, opcode, unique, inode = struct.unpack_from("<2I2Q", data)
+            if opcode == FUSE_FORGET:
+                continue
+            if self.stalled:
+                self.asked += 1
+                continue
+            body = self.answer(opcode, inode, data[40:])
+            error = 0 if body is not None else -38  # ENOSYS
+            body = body or b""
+            with contextlib.suppress(OSError):
+                os.write(self.fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+
+    def end(self):
+        ctypes.CDLL(None).umount2(self.folder.encode(), MNT_DETACH)
+        os.close(self.fd)
+
+
+class Traps(HostileCase):
+    """What is at a path is not what it should be."""
+
+    def trapper(self):
+        w = Workload(*(["unshare", "-m"] if foldd.can_unshare("-m") else []), sys.executable, "-c", TRAPPER)
+        self.addCleanup(foldd.end, w.process)
+        return w, w.event("ready")["pid"]
+
+    def tell(self, w, *words):
+        w.process.stdin.write(" ".join(words) + "\n")
+        w.process.stdin.flush()
+        w.event("done")
+
+    def library(self, name, sections=(), mode=0o755):
+        path = os.path.join(self.tmp, name)
+        with open(path, "wb") as f:
+            f.write(elf([(".text", 1, 6, b"\xc3" * 8192, {}), *sections]))
+        os.chmod(path, mode)
+        return path
+
+    def record_both(self, pid, **kwargs):
+        with self.victim() as v:
+            victim = v.event("ready")["pid"]
+            r = self.record("-p", f"{pid},{victim}", "-d", "3s", "--period", "0", **kwargs)
+        self.assert_named(r)
+        self.assertLess(r.summary()["cost"]["max_rss_bytes"], RSS_MAX)
+        return r
+
+    def refused(self, r):
+        return {(f["path"], f["why"]) for f in r.summary().get("refused_files", [])}
+
+    def test_mapped_path(self):
+        """Another thing than the mapped file is where that was, and only the path leads there."""
+        if not foldd.can_unshare("-m") or not shutil.which("setpriv"):
+            self.skipTest("needs mount namespaces and setpriv")
+        pipe = os.path.join(self.tmp, "pipe")
+        os.mkfifo(pipe)
+        libraries = {self.library("a.so"): pipe, self.library("b.so"): "/dev/zero"}
+        gone = {self.library("c.so"): os.mkdir, self.library("d.so"): os.mkfifo,
+                self.library("e.so"): lambda path: os.symlink("/dev/zero", path)}
+        w, pid = self.trapper()
+        for path in [*libraries, *gone]:
+            self.tell(w, "map", path)
+        for path, over in libraries.items():
+            self.tell(w, "cover", path, over)
+        for path, make in gone.items():
+            os.unlink(path)
+            make(path)
+        # without these /proc/PID/map_files does not open
+        r = self.record_both(pid, prefix=["setpriv", "--bounding-set=-sys_admin,-checkpoint_restore"])
+        for path in libraries:
+            self.assertIn((path, "not the file that is mapped"), self.refused(r))
+        self.assertGreaterEqual(loss_count(r.summary(), "file_refused"), len(libraries))
+
+    def perf_map(self, make, why):
+        w, pid = self.trapper()
+        path = f"/tmp/perf-{pid}.map"
+        make(path)
+        self.addCleanup(lambda: os.rmdir(path) if os.path.isdir(path) else os.unlink(path))
+        self.tell(w, "jit")
+        r = self.record_both(pid)
+        self.assertIn("[jit]", {f for s in r.folded() for f in s.frames})
+        self.assertIn((path, why), self.refused(r))
+        self.assertGreaterEqual(loss_count(r.summary(), "file_refused"), 1)
+
+    def test_perf_map_large(self):
+        def make(path):
+            with open(path, "wb") as f:
+                f.truncate(1 << 30)
+
+        self.perf_map(make, "too large")
+
+    def test_perf_map_pipe(self):
+        self.perf_map(os.mkfifo, "no regular file")
+
+    def test_perf_map_folder(self):
+        self.perf_map(os.mkdir, "no regular file")
+
+    def test_perf_map_device(self):
+        self.perf_map(lambda path: os.symlink("/dev/zero", path), "no regular file")
+
+    def test_perf_map_of_another(self):
+        def make(path):
+            with open(path, "wb") as f:
+                f.write(b"0 ffffffffffff wrong\n")
+            os.chown(path, NOBODY, NOBODY)
+
+        self.perf_map(make, "of another user than the process")
+
+    def test_debuglink(self):
+        """Frames are in the file, so that its debug file is looked for."""
+        source = workload("sleeplib.so")
+        for number, make in enumerate((os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path))):
+            with self.subTest(make=make):
+                path, link = os.path.join(self.tmp, f"lib{number}.so"), f"lib{number}.debug"
+                if subprocess.run(["objcopy", "--remove-section=.note.gnu.build-id",
+                                   f"--add-gnu-debuglink={self.debug_file(link)}", source, path],
+                                  check=False).returncode:
+                    self.skipTest("no objcopy")
+                os.unlink(os.path.join(self.tmp, link))
+                make(os.path.join(self.tmp, link))
+                w, pid = self.trapper()
+                self.tell(w, "call", path)
+                r = self.record_both(pid)
+                self.assertIn("sleeplib_sleep", {f for s in r.folded() for f in s.frames})
+                self.assertIn((os.path.join(self.tmp, link), "no regular file"), self.refused(r))
+
+    def debug_file(self, name):
+        path = os.path.join(self.tmp, name)
+        with open(path, "wb") as f:
+            f.write(b"debug")
+        return path
+
+    def test_stalled_mount(self):
+        """The server of a mapped file does not answer: nobody asks it."""
+        folder = os.path.join(self.tmp, "mount")
+        os.mkdir(folder)
+        try:
+            mount = StallingMount(folder)
+        except OSError as e:
+            self.skipTest(f"no FUSE: {e}")
+        self.addCleanup(mount.end)
+        path = os.path.join(folder, "lib.so")
+        w, pid = self.trapper()
+        self.tell(w, "map", path)
+        mount.stalled = True
+        r = self.record_both(pid)
+        self.assertEqual(mount.asked, 0)
+        self.assertIn((path, "on a file system that may stall"), self.refused(r))
 
 
 class NoParser(unittest.TestCase):

@@ -76,7 +76,7 @@ static void test_regular(void **state)
 	struct stat st, st2;
 	char text[8] = "";
 
-	fd = open_in_root(root, "/file", &st);
+	fd = open_in_root(root, 0, "/file", &st);
 	assert_true(fd >= 0);
 	assert_int_equal(st.st_size, 6);
 	assert_int_equal(read(fd, text, sizeof(text)), 6);
@@ -84,7 +84,7 @@ static void test_regular(void **state)
 	assert_int_equal(fstat(fd, &st2), 0);
 	assert_int_equal(st.st_ino, st2.st_ino);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(open_in_root(root, "/none", &st), -ENOENT);
+	assert_int_equal(open_in_root(root, 0, "/none", &st), -ENOENT);
 }
 
 static void test_traps(void **state)
@@ -95,13 +95,13 @@ static void test_traps(void **state)
 	memset(&st, 0x5a, sizeof(st));
 	before = st;
 	assert_int_equal(mkfifoat(root, "pipe", 0600), 0);
-	assert_int_equal(open_in_root(root, "/pipe", &st), -EINVAL);
-	assert_int_equal(open_in_root(root, "/", &st), -EINVAL);
-	assert_int_equal(open_in_root(-1, "/dev/null", &st), -EINVAL);
-	assert_int_equal(open_in_root(-1, "/dev", &st), -EINVAL);
-	assert_int_equal(open_in_root(-1, "/dev/tty", &st), -EINVAL);
+	assert_int_equal(open_in_root(root, 0, "/pipe", &st), -EINVAL);
+	assert_int_equal(open_in_root(root, 0, "/", &st), -EINVAL);
+	assert_int_equal(open_in_root(-1, 0, "/dev/null", &st), -EINVAL);
+	assert_int_equal(open_in_root(-1, 0, "/dev", &st), -EINVAL);
+	assert_int_equal(open_in_root(-1, 0, "/dev/tty", &st), -EINVAL);
 	/* a magic link leads out of any root */
-	assert_int_equal(open_in_root(-1, "/proc/self/exe", &st), -ELOOP);
+	assert_int_equal(open_in_root(-1, 0, "/proc/self/exe", &st), -ELOOP);
 	assert_memory_equal(&st, &before, sizeof(st));
 }
 
@@ -116,17 +116,17 @@ static void test_links(void **state)
 	assert_int_equal(symlinkat(outside, root, "out"), 0);
 	assert_int_equal(symlinkat("../../../../../../secret", root, "up"), 0);
 	assert_int_equal(symlinkat("/file", root, "link"), 0);
-	assert_int_equal(open_in_root(root, "/out", &st), -ENOENT);
-	assert_int_equal(open_in_root(root, "/up", &st), -ENOENT);
-	assert_int_equal(open_in_root(root, "/../secret", &st), -ENOENT);
+	assert_int_equal(open_in_root(root, 0, "/out", &st), -ENOENT);
+	assert_int_equal(open_in_root(root, 0, "/up", &st), -ENOENT);
+	assert_int_equal(open_in_root(root, 0, "/../secret", &st), -ENOENT);
 	/* an absolute link is one inside of the root */
-	fd = open_in_root(root, "/link", &st);
+	fd = open_in_root(root, 0, "/link", &st);
 	assert_true(fd >= 0);
 	assert_int_equal(st.st_size, 6);
 	/* and ".." at its top stays there */
 	(void)close(TAKE_FD(fd));
 	write_file(root, "secret", "other");
-	fd = open_in_root(root, "/up", &st);
+	fd = open_in_root(root, 0, "/up", &st);
 	assert_true(fd >= 0);
 	assert_int_equal(st.st_size, 5);
 }
@@ -194,7 +194,9 @@ static void test_own_code(void **state)
 	assert_non_null(info);
 	assert_true(root >= 0);
 	assert_int_equal(maps_read(getpid(), find_own, &own), 0);
-	where = (struct mapped_at){ getpid(), own.line.start, own.line.end, root };
+	where = (struct mapped_at){
+		.pid = getpid(), .start = own.line.start, .end = own.line.end, .rootfd = root
+	};
 	fd = open_mapped(f->symd, own.line.path, &own.line.id, &where, &st);
 	assert_true(fd >= 0);
 	assert_int_equal(symd_info(f->symd, fd, info), 0);

@@ -384,6 +384,36 @@ static void test_mapping_quota(void **state)
 	assert_int_equal(processes_at(f->processes, PID + 1, 0)->n_mappings, 1);
 }
 
+/* One process cannot use up the registry for all; neither by its children nor by exec. */
+static void test_object_quota(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t before = objects_count(f->objects);
+	char path[32];
+
+	born(f, 1 << 23, PID);
+	execed(f, PID, "greedy");
+	for (int i = 0; i < PROCESS_OBJECTS_MAX + 10; i++) {
+		(void)snprintf(path, sizeof(path), "/nowhere/%d", i);
+		mapped(f, PID, 0x10000, 0x20000, path);
+	}
+	assert_int_equal(objects_count(f->objects) - before, PROCESS_OBJECTS_MAX);
+	assert_int_equal(objects_refused(f->objects), 10);
+	born(f, PID, PID + 1);
+	execed(f, PID + 1, "child");
+	mapped(f, PID + 1, 0x10000, 0x20000, "/nowhere/else");
+	assert_int_equal(objects_refused(f->objects), 11);
+	/* what is known, and what others map, is as it was */
+	mapped(f, PID + 1, 0x10000, 0x20000, "/nowhere/7");
+	assert_int_not_equal(object_at(processes_at(f->processes, PID + 1, 0), 0x10000),
+			     OBJECT_NONE);
+	born(f, 1 << 23, PID + 2);
+	mapped(f, PID + 2, 0x10000, 0x20000, "/nowhere/else");
+	assert_int_not_equal(object_at(processes_at(f->processes, PID + 2, 0), 0x10000),
+			     OBJECT_NONE);
+	assert_int_equal(objects_refused(f->objects), 11);
+}
+
 static void test_process_quota(void **state)
 {
 	struct fixture *f = *state;
@@ -411,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_scan_child, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping_quota, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_object_quota, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_process_quota, setup, teardown),
 	};
 
