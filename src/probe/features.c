@@ -16,9 +16,9 @@
 /* include/uapi/linux/capability.h */
 #define CAP_SYS_PTRACE_BIT 19
 #define CAP_SYS_ADMIN_BIT  21
-#define CAP_SYSLOG_BIT	   34
-#define CAP_PERFMON_BIT	   38
-#define CAP_BPF_BIT	   39
+#define CAP_SYSLOG_BIT     34
+#define CAP_PERFMON_BIT    38
+#define CAP_BPF_BIT        39
 
 #define FEATURES_MAX 24
 
@@ -96,8 +96,8 @@ static void probe_bpf(void)
 	f = add("bpf() system call", "everything", error == ENOSYS ? EXIT_KERNEL : EXIT_PRIVILEGE,
 		fd >= 0);
 	explain(f, strerror(error),
-		error == ENOSYS ? "use a kernel with CONFIG_BPF_SYSCALL" :
-				  "check privileges, seccomp filters and kernel lockdown");
+		error == ENOSYS ? "use a kernel with CONFIG_BPF_SYSCALL"
+				: "check privileges, seccomp filters and kernel lockdown");
 	if (fd < 0)
 		return;
 	(void)close(fd);
@@ -148,7 +148,7 @@ static bool has_helper(const struct btf *btf, const char *name)
 
 static void probe_btf(void)
 {
-	static const char *const tracepoints[] = { "sched_switch",	 "sched_waking",
+	static const char *const tracepoints[] = { "sched_switch",       "sched_waking",
 						   "sched_process_fork", "sched_process_exec",
 						   "sched_process_exit", "sys_exit" };
 	struct btf *btf = NULL;
@@ -178,8 +178,8 @@ static void probe_btf(void)
 	explain(f, "before Linux 5.18: no bpf_copy_from_user_task",
 		"nothing to do; such waits carry their kernel stack only");
 	find_vma = has_helper(btf, "BPF_FUNC_find_vma");
-	f = add("mappings of the current process", "whole stacks of processes that have just started",
-		0, find_vma);
+	f = add("mappings of the current process",
+		"whole stacks of processes that have just started", 0, find_vma);
 	explain(f, "before Linux 5.17: no bpf_find_vma",
 		"nothing to do; the first stacks of a new process may be cut");
 	/* not listed: without it the same is read by helpers, a little slower */
@@ -209,9 +209,9 @@ static void probe_perf(void)
 		error == EPERM || error == EACCES ? EXIT_PRIVILEGE : EXIT_KERNEL, fd >= 0);
 	explain(f, error ? strerror(error) : "",
 		"check privileges and /proc/sys/kernel/perf_event_paranoid");
-	f = add("build-ids in mapping records", "files of processes that have exited", 0, build_ids);
-	explain(f, "before Linux 5.12: files are told apart by device and inode",
-		"nothing to do");
+	f = add("build-ids in mapping records", "files of processes that have exited", 0,
+		build_ids);
+	explain(f, "before Linux 5.12: files are told apart by device and inode", "nothing to do");
 	if (fd >= 0)
 		(void)close((int)fd);
 }

@@ -9,8 +9,8 @@
 #include "base/cleanup.h"
 
 #define PERFMAP_BYTES_MAX (64 << 20)
-#define PERFMAP_SYMBOLS_MAX                                                                 \
-	500000                /* more: no names, since later lines may replace earlier ones \
+#define PERFMAP_SYMBOLS_MAX                                                                        \
+	500000                /* more: no names, since later lines may replace earlier ones        \
 			       */
 #define PERFMAP_NAME_MAX 1024 /* longer names are cut */
 
