@@ -107,6 +107,26 @@ static __always_inline __u8 futex_bitset_reason(struct task_struct *t, enum memo
 	return val ? R(FUTEX) : R(FUTEX_SEM);
 }
 
+/*
+ * Is the futex in a barrier? glibc's struct pthread_barrier: threads that came in so far, threads
+ * of finished rounds (the futex), threads of a round. The number of a round can be anything, so the
+ * futex alone does not tell.
+ */
+static __always_inline bool is_barrier(struct task_struct *t, enum memory memory, __u64 uaddr,
+				       __u32 val)
+{
+	struct {
+		__u32 in, round, count;
+	} b = {};
+	void *at = (void *)(uaddr - 4);
+
+	if (memory == MEMORY_NONE ||
+	    (memory == MEMORY_OWN ? bpf_probe_read_user(&b, sizeof(b), at)
+				  : bpf_copy_from_user_task(&b, sizeof(b), at, t, 0)))
+		return false;
+	return b.round == val && b.in > val && b.in - val <= b.count;
+}
+
 static __always_inline __u8 futex_reason(struct task_struct *t, enum memory memory,
 					 struct pt_regs *regs)
 {
@@ -115,7 +135,7 @@ static __always_inline __u8 futex_reason(struct task_struct *t, enum memory memo
 
 	switch (op & FUTEX_CMD) {
 	case 0: /* FUTEX_WAIT */
-		if ((uaddr & 7) == 4 && val != 2)
+		if ((uaddr & 7) == 4 && is_barrier(t, memory, uaddr, val))
 			return R(FUTEX_BARRIER);
 		return val == 2 ? R(FUTEX_MUTEX) : R(FUTEX_PARK);
 	case 9: /* FUTEX_WAIT_BITSET */
