@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # tests/fuzz/run.sh [SECONDS [NAME]...]: builds the fuzzers into build-fuzz/, makes a corpus of seeds
-# from the files of this machine, and runs each fuzzer for SECONDS (10). What they find stays in
+# from the files of this machine, and runs each fuzzer for SECONDS (8). What they find stays in
 # build-fuzz/corpus. Ends with 77 where clang has no libFuzzer.
 set -eu
 
@@ -9,10 +9,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 # shellcheck source=tools/packages.sh
 . "$root/tools/packages.sh"
-seconds=${1:-10}
+seconds=${1:-8}
 [ $# -eq 0 ] || shift
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(elf debuglink cfi perfmap maps feed folded)
+[ ${#names[@]} -gt 0 ] || names=(elf debuglink cfi go reply perfmap maps feed folded)
 build=$root/build-fuzz
 
 if ! clang=$(packages_libfuzzer); then

@@ -81,6 +81,24 @@ def feed_of(sample, task):
     yield "lost", record(2, struct.pack("<QQ", 1, 17) + sample)
 
 
+def go_table():
+    """One function, in the form of Go 1.20 and later."""
+    names, pctab, func = b"main.main\0", b"\x02\x10\x00", struct.pack("<IIIIIIIIBBBB", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    head = 8 + 8 * 8
+    functab = struct.pack("<III", 0, 12, 4096)
+    offsets = [head, head, head + len(names), head + len(names), head + len(names) + len(pctab)]
+    return (struct.pack("<IHBB", 0xFFFFFFF1, 0, 1, 8) + struct.pack("<QQQ", 1, 0, 0x401000) + struct.pack("<5Q", *offsets)
+            + names + pctab + functab + func)
+
+
+def replies():
+    yield "symbols", b"\0" + struct.pack("<IIQ", 0x316D7973, 1, 5) + struct.pack("<QII", 0x1000, 16, 0) + b"main\0"
+    yield "rows", (b"\1" + struct.pack("<IIIIIIIHH", 0x31776F72, 1, 1, 1, 0, 1, 0, 0, 0) + struct.pack("<ihBB", 8, 0, 5, 0)
+                   + struct.pack("<II", 0, 1) + struct.pack("<I", 0))
+    yield "info", b"\2" + bytes(32 + 256 + 64 * 32)
+    yield "inlines", bytes([3 | 2 << 2]) + b"outer\0inner\0"
+
+
 def main():
     root = sys.argv[1]
     for name, data in elf_files():
@@ -93,6 +111,9 @@ def main():
                        ("overlap", b"10 20 a\n18 4 b\n10 20 c\n"), ("bad", b"0x10 20 a\nzz\n\n10\n10 20\n-1 5 a\n"),
                        ("huge", b"ffffffffffffffff ffffffffffffffff end\n0 ffffffffffffffff all\n")):
         put(os.path.join(root, "perfmap"), name, data)
+    put(os.path.join(root, "go"), "one", go_table())
+    for name, data in replies():
+        put(os.path.join(root, "reply"), name, data)
     for path in ("/proc/self/maps", "/proc/1/maps"):
         try:
             with open(path, "rb") as f:
