@@ -31,10 +31,12 @@
 
 #define SWEEP_NS 1000000000ULL /* between sweeps of the totals of exited threads */
 
-/* How long building unwind tables may hold up the start, and each poll. */
-#define TABLES_START_NS      250000000ULL
-#define TABLES_START_PIDS_NS 2000000000ULL /* a few files, and the first stacks count */
-#define TABLES_POLL_NS       100000000ULL
+/*
+ * How long building unwind tables may hold up the start, and each poll. On an idle host the start
+ * takes a fraction of it; on a busy one the first stacks would be cut without.
+ */
+#define TABLES_START_NS 2000000000ULL
+#define TABLES_POLL_NS  100000000ULL
 
 struct profiler {
 	struct profiler_options options;
@@ -218,9 +220,7 @@ int profiler_attach(struct profiler *p, struct err *e)
 	p->now_ns = p->as_of_ns = monotonic_ns();
 	if (scan(p, e))
 		return -1;
-	unwinding_build(p->unwinding,
-			p->options.target == TARGET_PIDS ? TABLES_START_PIDS_NS : TABLES_START_NS,
-			p->now_ns);
+	unwinding_build(p->unwinding, TABLES_START_NS, p->now_ns);
 	processes_each(p->processes, publish, p);
 	(void)clock_gettime(CLOCK_REALTIME, &p->start);
 	return probe_attach(p->probe, e);
