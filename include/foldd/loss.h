@@ -29,7 +29,9 @@
 	X(PARSER_KILLED, 15, "parser_killed", "files that crashed or stalled the parser")          \
 	X(PARSER_REFUSED, 16, "parser_refused",                                                    \
 	  "requests to read such a file, or too many of them")                                     \
-	X(FILE_REFUSED, 17, "file_refused", "special, foreign, huge or remote files, not opened")
+	X(FILE_REFUSED, 17, "file_refused", "special, foreign, huge or remote files, not opened")  \
+	X(TOTALS_FULL, 18, "totals_full",                                                          \
+	  "exact totals left out of the list of processes or threads")
 
 #define FOLDD_LOSS_MAX 32
 

@@ -257,7 +257,8 @@ static void on_exited(void *ctx, const struct foldd_exited_key *k, const struct 
 {
 	struct profiler *p = ctx;
 
-	(void)totals_add_exited(&p->totals, k, t);
+	if (totals_add_exited(&p->totals, k, t))
+		p->counts.totals_full++;
 }
 
 int profiler_poll(struct profiler *p, struct err *e)
@@ -316,6 +317,7 @@ static void collect_losses(const struct profiler *p, enum foldd_kind kind,
 	ret[FOLDD_LOSS_POOL_FULL].count = publisher_refused(p->publisher);
 	ret[FOLDD_LOSS_REMAPPED] = p->counts.remapped;
 	ret[FOLDD_LOSS_STACKS_FULL] = p->counts.stacks_full;
+	ret[FOLDD_LOSS_TOTALS_FULL].count = p->counts.totals_full;
 	ret[FOLDD_LOSS_BATCH_FULL].count = p->batch.refused;
 	ret[FOLDD_LOSS_BATCH_FULL].weight = p->batch.refused_ns;
 }
@@ -343,7 +345,8 @@ static void on_total(void *ctx, const struct foldd_thread_total *t)
 {
 	struct profiler *p = ctx;
 
-	(void)totals_add_thread(&p->totals, t, p->options.threads);
+	if (totals_add_thread(&p->totals, t, p->options.threads))
+		p->counts.totals_full++;
 }
 
 int profiler_stop(struct profiler *p, struct err *e)

@@ -17,6 +17,7 @@ struct stack_counts {
 	uint64_t walk_ends[FOLDD_WALK_END_MAX];
 	uint64_t by_frame_pointer; /* walks with at least one such step */
 	struct foldd_loss_count remapped, stacks_full;
+	uint64_t totals_full; /* rows of exact totals beyond their quota; the sums have them */
 };
 
 /*
